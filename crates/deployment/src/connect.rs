@@ -1,0 +1,114 @@
+//! `Deployment`: a client and what messages need to know about where it leads.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use mongodb::Client;
+use mongodb::options::{ClientOptions, Tls};
+
+use crate::monitor::Monitor;
+use crate::{Error, uri};
+
+/// How long to look for a server before giving up, unless the connection string says
+/// (`serverSelectionTimeoutMS`). The driver's own 30 s is long to stare at a typo.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A MongoDB deployment that has answered.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    client: Client,
+    hosts: String,
+    user: Option<String>,
+    tls: bool,
+    pub(crate) monitor: Monitor,
+    hello: Document,
+}
+
+/// What kind of deployment it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topology {
+    /// A single mongod.
+    Standalone,
+    /// A replica set, with its name.
+    ReplicaSet(String),
+    /// A sharded cluster, reached through a mongos.
+    Sharded,
+}
+
+impl Deployment {
+    /// Connects and waits for an answer.
+    ///
+    /// # Errors
+    /// [`Error::BadUri`] if the connection string cannot be read, otherwise what stood in the
+    /// way, named with the hosts.
+    pub async fn connect(uri: &str) -> Result<Self, Error> {
+        let mut options = uri::parse(uri).await?;
+        options.app_name.get_or_insert_with(|| "changetape".to_owned());
+        options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+        let monitor = Monitor::default();
+        options.sdam_event_handler = Some(monitor.handler());
+
+        let hosts = hosts(&options);
+        let user = options.credential.as_ref().and_then(|c| c.username.clone());
+        let tls = matches!(options.tls, Some(Tls::Enabled(_)));
+        let client = Client::with_options(options)
+            .map_err(|error| Error::BadUri { reason: error.kind.to_string() })?;
+        let mut deployment = Self { client, hosts, user, tls, monitor, hello: Document::new() };
+        deployment.hello = deployment.admin(doc! {"hello": 1}, "greet the server").await?;
+        Ok(deployment)
+    }
+
+    /// The driver's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// `host:port` of every host in the connection string, comma-separated.
+    #[must_use]
+    pub fn hosts(&self) -> &str {
+        &self.hosts
+    }
+
+    /// The user name of the connection string.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the connection string asks for TLS.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// What kind of deployment answered.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        if let Ok(name) = self.hello.get_str("setName") {
+            Topology::ReplicaSet(name.to_owned())
+        } else if self.hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") {
+            Topology::Sharded
+        } else {
+            Topology::Standalone
+        }
+    }
+
+    /// Runs a command on `admin` with the connection string's read preference.
+    ///
+    /// # Errors
+    /// What stood in the way of `doing` (an infinitive, for the message).
+    pub async fn admin(&self, command: Document, doing: &str) -> Result<Document, Error> {
+        let admin = self.client.database("admin");
+        let mut run = admin.run_command(command);
+        if let Some(criteria) = self.client.selection_criteria().cloned() {
+            run = run.selection_criteria(criteria);
+        }
+        run.await.map_err(|error| self.explain(error, doing))
+    }
+}
+
+fn hosts(options: &ClientOptions) -> String {
+    let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+    hosts.join(",")
+}
