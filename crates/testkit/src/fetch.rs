@@ -1,0 +1,78 @@
+//! Fetching something once for all test processes, present and future.
+//!
+//! A thing is a directory below the target directory. It is made under a temporary name and
+//! renamed when complete, so it is there wholly or not at all; a lock file beside it lets
+//! one process make it while the others wait. What a killed process left half-made is
+//! removed by the next one that holds the lock.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Error;
+
+/// The directory `thing`, made by `make` (into an empty directory that it is given) if it
+/// is not there yet.
+///
+/// # Errors
+/// What `make` says; [`Error::File`] if the directories cannot be written.
+pub(crate) fn once(
+    thing: &Path,
+    make: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if thing.is_dir() {
+        return Ok(());
+    }
+    let parent = thing.parent().unwrap_or(thing);
+    fs::create_dir_all(parent).map_err(|source| Error::file("create", parent, source))?;
+    let lock_path = with_suffix(thing, ".lock");
+    let lock =
+        File::create(&lock_path).map_err(|source| Error::file("create", &lock_path, source))?;
+    lock.lock().map_err(|source| Error::file("lock", &lock_path, source))?;
+    // Another process may have made it while this one waited for the lock.
+    if thing.is_dir() {
+        return Ok(());
+    }
+    let half_made = with_suffix(thing, ".part");
+    match fs::remove_dir_all(&half_made) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::file("remove", &half_made, source));
+        }
+        _ => {}
+    }
+    fs::create_dir(&half_made).map_err(|source| Error::file("create", &half_made, source))?;
+    make(&half_made)?;
+    fs::rename(&half_made, thing).map_err(|source| Error::file("rename", &half_made, source))
+}
+
+/// Runs `python3` with these arguments.
+///
+/// # Errors
+/// [`Error::Python`] with the last line it wrote if it is missing or fails.
+pub(crate) fn python(arguments: &[&std::ffi::OsStr]) -> Result<(), Error> {
+    let task = || {
+        let words = arguments.iter().map(|argument| argument.to_string_lossy());
+        format!("python3 {}", words.collect::<Vec<_>>().join(" "))
+    };
+    let output = Command::new("python3")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| Error::Python { task: task(), reason: source.to_string() })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let reason = text.lines().rev().find(|line| !line.trim().is_empty());
+    Err(Error::Python {
+        task: task(),
+        reason: reason.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()),
+    })
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,31 @@
+//! Real MongoDB deployments for tests and demonstrations.
+//!
+//! ```text
+//! mongod::find ──► ReplicaSet ──► workload ──► (the code under test) ──► compare
+//! ```
+//! A test starts a deployment of its own, runs a seeded workload against it and compares
+//! what came out with what should have. Nothing is left running, however the test ends;
+//! data directories lie in `target/testkit/` and are swept by later runs.
+
+// What must be there before a server can start: looked for, else fetched once.
+mod error;
+mod fetch;
+pub mod mongod;
+mod workspace;
+
+// Servers of one's own.
+#[cfg(feature = "deployments")]
+mod data_directory;
+#[cfg(feature = "deployments")]
+mod ports;
+#[cfg(feature = "deployments")]
+mod process;
+#[cfg(feature = "deployments")]
+mod replica_set;
+#[cfg(feature = "deployments")]
+mod server;
+
+pub use error::Error;
+#[cfg(feature = "deployments")]
+pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
+pub use workspace::{target_directory, workspace_directory};

@@ -1,0 +1,51 @@
+//! From servers that listen to a set that works: members, primary, root user.
+
+use bson::{Document, doc};
+
+use super::{Access, PASSWORD, ReplicaSet, USER, direct_client};
+use crate::Error;
+use crate::server::Server;
+
+/// How long the others wait for a silent primary before they elect another, in
+/// milliseconds. The default of 10 000 would be most of a failover test's time; much less
+/// would make an overloaded machine elect for no reason.
+const ELECTION_TIMEOUT: i32 = 4_000;
+/// Between heartbeats, in milliseconds; several must fit in the election timeout.
+const HEARTBEAT_INTERVAL: i32 = 500;
+
+/// Initiates the set, waits until it is healthy and makes the root user.
+pub(super) async fn initiate(set: &mut ReplicaSet) -> Result<(), Error> {
+    let first = direct_client(set.node(0), None).await?;
+    first
+        .database("admin")
+        .run_command(doc! {"replSetInitiate": configuration(&set.name, &set.nodes)})
+        .await
+        .map_err(Error::mongo("initiating the test set"))?;
+    set.wait_until_healthy().await?;
+    if set.access == Access::KeyFile {
+        create_root(set).await?;
+    }
+    Ok(())
+}
+
+fn configuration(name: &str, nodes: &[Server]) -> Document {
+    let members: Vec<_> =
+        (0_i32..).zip(nodes).map(|(id, node)| doc! {"_id": id, "host": node.address()}).collect();
+    let settings = doc! {
+        "electionTimeoutMillis": ELECTION_TIMEOUT,
+        "heartbeatIntervalMillis": HEARTBEAT_INTERVAL,
+    };
+    doc! {"_id": name, "members": members, "settings": settings}
+}
+
+/// Possible without logging in as long as there is no user: the localhost exception.
+async fn create_root(set: &mut ReplicaSet) -> Result<(), Error> {
+    let primary = set.primary().await?;
+    let client = direct_client(set.node(primary), None).await?;
+    client
+        .database("admin")
+        .run_command(doc! {"createUser": USER, "pwd": PASSWORD, "roles": ["root"]})
+        .await
+        .map_err(Error::mongo("creating the root user"))?;
+    Ok(())
+}
