@@ -1,0 +1,126 @@
+//! Why a recording could not begin or go on.
+
+use thiserror::Error;
+
+/// A recording that stopped. What was durable before stays on the tape.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The source cannot be reached or refuses.
+    #[error(transparent)]
+    Deployment(#[from] changetape_deployment::Error),
+    /// The tape cannot be made, continued or written.
+    #[error(transparent)]
+    Tape(#[from] changetape_tape::Error),
+    /// An event or token cannot be read.
+    #[error(transparent)]
+    Event(#[from] changetape_core::Error),
+    /// Text that says where to begin, and says nothing we know.
+    #[error(
+        "{input:?} is no place to begin: expected now, an RFC 3339 time (2026-03-01T12:00:00Z), \
+         a cluster time (1772366400:1) or a resume token (the hex digits of its _data)"
+    )]
+    BadSince {
+        /// The text.
+        input: String,
+    },
+    /// A stage of the user's pipeline cannot be read.
+    #[error("a stage of the pipeline is not well-formed")]
+    BadPipeline {
+        /// What the decoder says.
+        source: Box<bson::error::Error>,
+    },
+    /// The user may not watch the deployment.
+    #[error(
+        "{user} may not watch {hosts}: it lacks the actions find and changeStream on every \
+         database ({{db: \"\", collection: \"\"}}), which the role readAnyDatabase holds: \
+         db.grantRolesToUser({user:?}, [{{role: \"readAnyDatabase\", db: \"admin\"}}])"
+    )]
+    MayNotWatch {
+        /// The user name, or how an unnamed one is called.
+        user: String,
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The server's own words.
+        #[source]
+        source: Box<changetape_deployment::Error>,
+    },
+    /// The server has forgotten what happened after the place where the recording should go on.
+    #[error(
+        "the oplog of {hosts} no longer reaches back to {place}: changes after it are lost to \
+         this recording; record onto a new tape, and give the oplog more room"
+    )]
+    HistoryLost {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// Where the recording should have gone on.
+        place: String,
+        /// The server's own words.
+        #[source]
+        source: Box<changetape_deployment::Error>,
+    },
+    /// An event is larger than the server can send.
+    #[error(
+        "an event after {place} is larger than the 16 MB that {hosts} can send, and the stream \
+         cannot go past it; leave its namespace out with --exclude, or its fullDocument"
+    )]
+    EventTooLarge {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The last place that could be read.
+        place: String,
+        /// The server's own words.
+        #[source]
+        source: Box<changetape_deployment::Error>,
+    },
+    /// The server cannot show the events that a tape holds.
+    #[error(
+        "{hosts} runs MongoDB {version} and cannot show the events that a tape holds; MongoDB 6.0 \
+         or later is needed"
+    )]
+    TooOld {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The server's version.
+        version: String,
+        /// The server's own words.
+        #[source]
+        source: Box<changetape_deployment::Error>,
+    },
+    /// The server refuses to give updates in their raw form, and nothing else was asked for.
+    #[error("{hosts} does not show updates in their raw form; use --updates public")]
+    NoRawUpdates {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The server's own words.
+        #[source]
+        source: Box<changetape_deployment::Error>,
+    },
+    /// A reply of the server lacks what every reply has.
+    #[error("the server's reply lacks {missing}")]
+    BadReply {
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// The stream ended although streams of a whole deployment never do.
+    #[error("the server closed the change stream")]
+    StreamClosed,
+    /// The operating system gives no thread.
+    #[error("cannot start the thread that writes the tape")]
+    Thread(#[source] std::io::Error),
+    /// A bug: the appending thread ended without a result.
+    #[error("the thread that writes the tape ended unexpectedly; this is a bug in changetape")]
+    AppenderDied,
+}
+
+impl Error {
+    pub(crate) fn bad_pipeline(source: bson::error::Error) -> Self {
+        Self::BadPipeline { source: Box::new(source) }
+    }
+
+    /// Whether events are known to be lost to the recording, rather than merely not read yet.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::HistoryLost { .. })
+    }
+}

@@ -1,0 +1,37 @@
+//! From a deployment's change stream onto a tape.
+//!
+//! ```text
+//! Deployment ──► source ──────► read ─────────► append ──────► TapeWriter
+//!                (pipeline,     (the loop:      (own thread,
+//!                 raw batches)   resume, limits) durable before it counts)
+//! ```
+//! The recorder owns resuming: the stream is read in raw batches, which the driver does not
+//! resume by itself, and each batch goes onto the tape together with the token that follows
+//! it. So wherever a recording stops, the next one goes on exactly there.
+
+// What to record.
+mod options;
+
+// Where to begin, and with which stream.
+mod pipeline;
+mod resume;
+
+// From the server to the tape, in the order of the data.
+mod source;
+
+mod read;
+
+mod append;
+
+// The session around them.
+mod record;
+
+// What it is doing, and what went wrong.
+mod error;
+mod failure;
+mod progress;
+
+pub use error::Error;
+pub use options::{Limits, RecordOptions, Request, Since, Updates};
+pub use progress::{Progress, Snapshot, State};
+pub use record::{Ending, Summary, record};

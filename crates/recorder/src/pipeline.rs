@@ -1,0 +1,158 @@
+//! The aggregation that reads a deployment's changes.
+//!
+//! `$changeStream` over the whole cluster, then what narrows it. A resume token belongs to
+//! its pipeline, so the same [`StreamOptions`] always give the same stages, in the same order.
+
+use bson::{Bson, Document, Timestamp, doc};
+use changetape_core::{NamespaceFilter, NamespacePattern, OperationType, glob_to_regex};
+use changetape_tape::{StreamOptions, UpdateForm};
+
+use crate::Error;
+use crate::resume::Start;
+
+/// The stages to run on `admin`.
+pub(crate) fn stages(stream: &StreamOptions, start: &Start) -> Result<Vec<Document>, Error> {
+    let mut stages = vec![doc! {"$changeStream": change_stream(stream, start)?}];
+    if !stream.filter.is_empty() {
+        stages.push(doc! {"$match": namespaces(&stream.filter)});
+    }
+    if !stream.operations.is_empty() {
+        let names: Vec<&str> = stream.operations.iter().map(OperationType::as_str).collect();
+        stages.push(doc! {"$match": {"operationType": {"$in": names}}});
+    }
+    for stage in &stream.pipeline {
+        stages.push(Document::try_from(stage.as_ref()).map_err(Error::bad_pipeline)?);
+    }
+    Ok(stages)
+}
+
+fn change_stream(stream: &StreamOptions, start: &Start) -> Result<Document, Error> {
+    let mut options = doc! {"allChangesForCluster": true, "showExpandedEvents": true};
+    if stream.updates == UpdateForm::Raw {
+        options.insert("showRawUpdateDescription", true);
+    }
+    if let Some(value) = &stream.full_document {
+        options.insert("fullDocument", value);
+    }
+    if let Some(value) = &stream.full_document_before_change {
+        options.insert("fullDocumentBeforeChange", value);
+    }
+    match start {
+        Start::Now => {}
+        Start::At(time) => {
+            options.insert("startAtOperationTime", Timestamp::from(*time));
+        }
+        Start::After(token) => {
+            // Unlike resumeAfter, startAfter also accepts the token of an invalidate event.
+            let token = token.to_raw().and_then(|raw| {
+                Document::try_from(raw)
+                    .map_err(|_| changetape_core::Error::MissingField { field: "_data" })
+            });
+            options.insert("startAfter", token?);
+        }
+    }
+    Ok(options)
+}
+
+/// Events of what the filter covers, by their `ns`, or, for a rename into it, by their `to`.
+fn namespaces(filter: &NamespaceFilter) -> Document {
+    let covered = |field: &str| {
+        let mut all = vec![doc! {format!("{field}.db"): {"$exists": true}}];
+        if !filter.include.is_empty() {
+            all.push(doc! {"$or": conditions(field, &filter.include)});
+        }
+        if !filter.exclude.is_empty() {
+            all.push(doc! {"$nor": conditions(field, &filter.exclude)});
+        }
+        doc! {"$and": all}
+    };
+    doc! {"$or": [covered("ns"), covered("to")]}
+}
+
+fn conditions(field: &str, patterns: &[NamespacePattern]) -> Vec<Document> {
+    let condition = |pattern: &NamespacePattern| {
+        let mut condition = doc! {format!("{field}.db"): glob(pattern.db())};
+        if let Some(coll) = pattern.coll() {
+            condition.insert(format!("{field}.coll"), glob(coll));
+        }
+        condition
+    };
+    patterns.iter().map(condition).collect()
+}
+
+/// A plain name is compared, not matched: the server can then use it while reading the oplog.
+fn glob(glob: &str) -> Bson {
+    if glob.contains('*') {
+        Bson::Document(doc! {"$regex": glob_to_regex(glob)})
+    } else {
+        Bson::String(glob.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use changetape_core::{ClusterTime, ResumeToken};
+
+    use super::*;
+    use crate::Request;
+
+    #[test]
+    fn by_default_everything_is_recorded_in_its_raw_form() {
+        let stream = Request::default().stream(UpdateForm::Raw);
+        assert_eq!(
+            stages(&stream, &Start::Now).unwrap(),
+            [doc! {"$changeStream": {
+                "allChangesForCluster": true,
+                "showExpandedEvents": true,
+                "showRawUpdateDescription": true,
+            }}]
+        );
+    }
+
+    #[test]
+    fn what_narrows_the_stream_follows_it_in_a_fixed_order() {
+        let request = Request {
+            filter: NamespaceFilter {
+                include: vec!["shop.orders".parse().unwrap()],
+                exclude: vec!["*.tmp*".parse().unwrap()],
+            },
+            operations: vec![OperationType::Insert],
+            pipeline: vec![bson::rawdoc! {"$project": {"fullDocument": 0}}],
+            full_document: Some("updateLookup".into()),
+            ..Request::default()
+        };
+        let start = Start::At(ClusterTime { seconds: 5, increment: 1 });
+        let stages = stages(&request.stream(UpdateForm::Public), &start).unwrap();
+        let opened = stages[0].get_document("$changeStream").unwrap();
+        assert_eq!(opened.get_str("fullDocument").unwrap(), "updateLookup");
+        assert_eq!(
+            opened.get_timestamp("startAtOperationTime").unwrap(),
+            Timestamp { time: 5, increment: 1 }
+        );
+        assert!(!opened.contains_key("showRawUpdateDescription"));
+        let one = |field: &str| {
+            doc! {"$and": [
+                {format!("{field}.db"): {"$exists": true}},
+                {"$or": [{format!("{field}.db"): "shop", format!("{field}.coll"): "orders"}]},
+                {"$nor": [{
+                    format!("{field}.db"): {"$regex": r"(?s)\A.*\z"},
+                    format!("{field}.coll"): {"$regex": r"(?s)\Atmp.*\z"},
+                }]},
+            ]}
+        };
+        assert_eq!(stages[1], doc! {"$match": {"$or": [one("ns"), one("to")]}});
+        assert_eq!(stages[2], doc! {"$match": {"operationType": {"$in": ["insert"]}}});
+        assert_eq!(stages[3], doc! {"$project": {"fullDocument": 0}});
+    }
+
+    #[test]
+    fn a_token_is_handed_back_as_it_came() {
+        let token = ResumeToken::from_data("826B02A9B5000000132B022C0100296F04").unwrap();
+        let stream = Request::default().stream(UpdateForm::Raw);
+        let stages = stages(&stream, &Start::After(token)).unwrap();
+        assert_eq!(
+            stages[0].get_document("$changeStream").unwrap().get_document("startAfter").unwrap(),
+            &doc! {"_data": "826B02A9B5000000132B022C0100296F04"}
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! The loop: read a batch, hand it to the appender, and open the stream again when the source
+//! was away.
+//!
+//! Invariant: batches are handed over in stream order, each with the token that follows it.
+//! The token to open with after an interruption is the last one handed over, which is the last
+//! one on the tape once the appender has caught up: nothing is read twice or skipped.
+
+use std::time::{Duration, Instant};
+
+use changetape_core::{Arrival, ChangeEvent};
+use changetape_deployment::{Deployment, is_transient};
+use changetape_tape::StreamOptions;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::append::{Appender, Delivery};
+use crate::failure::explain;
+use crate::record::Ending;
+use crate::resume::Start;
+use crate::source::{Opening, Received, Source};
+use crate::{Error, Limits, Progress, State};
+
+/// The first pause before the stream is opened again, and the longest: they double between.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long to wait for a batch before the connection is taken for dead. A healthy server
+/// answers about once a second even when nothing happens, but may take longer while it skips
+/// a long stretch of oplog that the pipeline does not match; so patience doubles each time.
+const FIRST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The reading side of a running session.
+pub(crate) struct Reader<'a> {
+    deployment: &'a Deployment,
+    stream: &'a StreamOptions,
+    source: Source,
+    /// Where the stream is opened if it breaks now.
+    resume: Start,
+    patience: Duration,
+    progress: &'a Progress,
+}
+
+impl<'a> Reader<'a> {
+    /// Takes over an open stream.
+    pub(crate) fn new(
+        deployment: &'a Deployment,
+        stream: &'a StreamOptions,
+        source: Source,
+        resume: Start,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { deployment, stream, source, resume, patience: FIRST_PATIENCE, progress }
+    }
+
+    /// Reads until a limit is reached, `stop` is called or the appender has failed.
+    pub(crate) async fn read(
+        &mut self,
+        appender: &Appender,
+        limits: Limits,
+        started: Instant,
+        stop: &CancellationToken,
+    ) -> Result<Ending, Error> {
+        let over = limits.duration.map(|duration| started + duration);
+        let mut wanted = limits.count.unwrap_or(u64::MAX);
+        let mut last_event = Instant::now();
+        self.progress.state(State::Recording);
+        while wanted > 0 {
+            let idle = limits.idle.map(|idle| last_event + idle);
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Ending::Stopped),
+                () = until(over) => return Ok(Ending::Duration),
+                () = until(idle) => return Ok(Ending::Idle),
+                next = timeout(self.patience, self.source.next()) => next,
+            };
+            let broken = match next {
+                Ok(Some(Ok(received))) => {
+                    self.patience = FIRST_PATIENCE;
+                    let delivery = self.delivery(received, wanted)?;
+                    if delivery.take > 0 {
+                        last_event = Instant::now();
+                        wanted -= delivery.take as u64;
+                    }
+                    if !appender.send(delivery).await {
+                        // The appender has failed and says why when it is finished.
+                        return Ok(Ending::Stopped);
+                    }
+                    continue;
+                }
+                Ok(Some(Err(error))) => error,
+                Ok(None) => return Err(Error::StreamClosed),
+                Err(_elapsed) => {
+                    self.patience *= 2;
+                    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+                }
+            };
+            if let Some(ending) = self.reopen(broken, over, stop).await? {
+                return Ok(ending);
+            }
+            // A source that was away was not idle.
+            last_event = Instant::now();
+        }
+        Ok(Ending::Count)
+    }
+
+    /// What of a reply goes onto the tape: at most `wanted` events, and the token after them.
+    fn delivery(&mut self, received: Received, wanted: u64) -> Result<Delivery, Error> {
+        let arrival = arrival_now();
+        if let Some(time) = received.source_time() {
+            self.progress.source_at(time);
+        }
+        let events = received.events()?;
+        let take = events.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let token = match events.get(take.wrapping_sub(1)) {
+            Some(last) if take < events.len() => ChangeEvent::from(*last).token()?,
+            _ => received.token()?,
+        };
+        self.resume = Start::After(token.clone());
+        Ok(Delivery { batch: received, take, token, arrival })
+    }
+
+    /// Opens the stream again, pausing longer each time. `Some` if the session ends instead.
+    async fn reopen(
+        &mut self,
+        error: mongodb::error::Error,
+        over: Option<Instant>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Ending>, Error> {
+        self.progress.state(State::Waiting);
+        let mut error = error;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if !is_transient(&error) {
+                return Err(self.fatal(error).await);
+            }
+            tracing::warn!(
+                "lost the source: {}; trying again in {} s",
+                self.deployment.explain(error, "read the change stream"),
+                pause.as_secs_f64(),
+            );
+            let attempt = async {
+                sleep(pause).await;
+                Source::open(self.deployment, self.stream, &self.resume).await
+            };
+            let opened = tokio::select! {
+                () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
+                () = until(over) => return Ok(Some(Ending::Duration)),
+                opened = attempt => opened,
+            };
+            match opened {
+                Ok(source) => {
+                    self.source = source;
+                    self.progress.reconnected();
+                    self.progress.state(State::Recording);
+                    tracing::info!("the source is back; the recording continues where it was");
+                    return Ok(None);
+                }
+                Err(Opening::Server(again)) => error = again,
+                Err(Opening::Ours(ours)) => return Err(ours),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn fatal(&self, error: mongodb::error::Error) -> Error {
+        match self.deployment.identity().await {
+            Ok(identity) => {
+                explain(self.deployment, &self.resume, &identity, Opening::Server(error))
+            }
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Waits for a moment; for ever if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn arrival_now() -> Arrival {
+    let nanos = |clock| {
+        let time = clock_gettime(clock);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    };
+    Arrival { wall_nanos: nanos(ClockId::Realtime), monotonic_nanos: nanos(ClockId::Monotonic) }
+}

@@ -1,0 +1,213 @@
+//! A session: from the tape's end, or a new tape's beginning, until a limit or a stop.
+//!
+//! Invariants
+//! - A tape that has a checkpoint is continued there and nowhere else.
+//! - A tape is made when the first batch has arrived, not before.
+//! - Only what is durable is counted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use changetape_core::{Seq, WallTime};
+use changetape_deployment::{Deployment, Identity};
+use changetape_tape::{Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm};
+use tokio_util::sync::CancellationToken;
+
+use crate::append::{Appender, Target};
+use crate::failure::{explain, refuses_raw};
+use crate::read::Reader;
+use crate::resume::Start;
+use crate::source::{Opening, Source};
+use crate::{Error, Limits, Progress, RecordOptions, Since, Updates};
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Stopped,
+    /// `limits.count` was reached.
+    Count,
+    /// `limits.duration` was over.
+    Duration,
+    /// Nothing had come for `limits.idle`.
+    Idle,
+}
+
+/// What a session did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Events recorded in this session; all durable.
+    pub events: u64,
+    /// Their raw BSON bytes.
+    pub bytes: u64,
+    /// The tape's first event of this session, and one past its last.
+    pub seqs: std::ops::Range<Seq>,
+    /// What the tape takes on disk.
+    pub tape_bytes: u64,
+    /// The form in which updates were recorded.
+    pub updates: UpdateForm,
+    /// How often the stream was opened again.
+    pub reconnects: u64,
+    /// From the opened stream to the closed tape.
+    pub elapsed: Duration,
+    /// How the session ended.
+    pub ending: Ending,
+}
+
+/// Records `source` onto the tape at `path`, until a limit is reached or `stop` is called;
+/// then everything that arrived is made durable and the tape closed.
+///
+/// # Errors
+/// See [`Error`]. What was durable stays on the tape, and the next session goes on after it.
+/// A tape that was not there before is not left behind if nothing could be recorded.
+pub async fn record(
+    source: &Deployment,
+    path: &Path,
+    options: &RecordOptions,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<Summary, Error> {
+    let identity = source.identity().await?;
+    let session = Session::open(source, path, options, &identity).await?;
+    session.run(options.limits, progress, stop).await
+}
+
+/// One recording session with its stream open.
+struct Session<'a> {
+    deployment: &'a Deployment,
+    stream: StreamOptions,
+    source: Source,
+    target: Target,
+    /// Where the stream is opened if it breaks now.
+    resume: Start,
+    begins: Seq,
+}
+
+impl<'a> Session<'a> {
+    async fn open(
+        deployment: &'a Deployment,
+        path: &Path,
+        options: &RecordOptions,
+        identity: &Identity,
+    ) -> Result<Self, Error> {
+        let existing = if changetape_tape::tape_exists(path) {
+            let writer = TapeWriter::open(path)?;
+            let form = match options.request.updates {
+                Updates::Auto => writer.metadata().stream.updates,
+                Updates::Raw => UpdateForm::Raw,
+                Updates::Public => UpdateForm::Public,
+            };
+            let stream = options.request.stream(form);
+            writer.metadata().check_continues(&identity_of(identity), &stream)?;
+            Some(writer)
+        } else {
+            None
+        };
+        let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
+        let resume = Start::choose(checkpoint, &options.since);
+        let begins = checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.next);
+        if let Some(checkpoint) = checkpoint {
+            tracing::info!(
+                "the tape ends before {}; the recording continues there{}",
+                checkpoint.next,
+                if options.since == Since::Now { "" } else { ", whatever --since says" },
+            );
+        }
+
+        let forms = match &existing {
+            Some(writer) => vec![writer.metadata().stream.updates],
+            None => options.request.updates.candidates().to_vec(),
+        };
+        let (stream, opened) = first_form(deployment, options, identity, &forms, &resume).await?;
+        let target = match existing {
+            Some(writer) => Target::Existing(writer),
+            None => Target::New {
+                path: path.to_owned(),
+                metadata: Box::new(Metadata {
+                    source: identity_of(identity),
+                    stream: stream.clone(),
+                    created_by: concat!("changetape ", env!("CARGO_PKG_VERSION")).to_owned(),
+                    created_at: now(),
+                }),
+            },
+        };
+        Ok(Self { deployment, stream, source: opened, target, resume, begins })
+    }
+
+    async fn run(
+        self,
+        limits: Limits,
+        progress: Arc<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<Summary, Error> {
+        let started = Instant::now();
+        progress.starts_at(self.begins);
+        let appender = Appender::start(self.target, Arc::clone(&progress))?;
+        let mut reader =
+            Reader::new(self.deployment, &self.stream, self.source, self.resume, &progress);
+        let read = reader.read(&appender, limits, started, stop).await;
+        // The appender goes first: what it says is the cause, the reader only noticed.
+        appender.finish().await?;
+        let ending = read?;
+        let done = progress.snapshot();
+        Ok(Summary {
+            events: done.events,
+            bytes: done.bytes,
+            seqs: self.begins..done.end,
+            tape_bytes: done.tape_bytes,
+            updates: self.stream.updates,
+            reconnects: done.reconnects,
+            elapsed: started.elapsed(),
+            ending,
+        })
+    }
+}
+
+/// Opens the stream with the first form of updates that the server gives.
+async fn first_form(
+    deployment: &Deployment,
+    options: &RecordOptions,
+    identity: &Identity,
+    forms: &[UpdateForm],
+    start: &Start,
+) -> Result<(StreamOptions, Source), Error> {
+    let mut refused = None;
+    for &form in forms {
+        let stream = options.request.stream(form);
+        match Source::open(deployment, &stream, start).await {
+            Ok(source) => {
+                if refused.is_some() {
+                    tracing::warn!(
+                        "{} does not show updates in their raw form; recording the public form, \
+                         which cannot always be replayed exactly",
+                        deployment.hosts()
+                    );
+                }
+                return Ok((stream, source));
+            }
+            Err(Opening::Server(error)) if refuses_raw(form, &error) => refused = Some(error),
+            Err(opening) => return Err(explain(deployment, start, identity, opening)),
+        }
+    }
+    let hosts = deployment.hosts().to_owned();
+    match refused {
+        Some(error) => Err(Error::NoRawUpdates {
+            hosts,
+            source: Box::new(deployment.explain(error, "open the change stream")),
+        }),
+        None => Err(Error::StreamClosed),
+    }
+}
+
+fn identity_of(identity: &Identity) -> SourceIdentity {
+    SourceIdentity {
+        replica_set: identity.replica_set.clone(),
+        replica_set_id: identity.replica_set_id,
+        server_version: identity.server_version.clone(),
+    }
+}
+
+fn now() -> WallTime {
+    bson::DateTime::now().into()
+}

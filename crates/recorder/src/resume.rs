@@ -1,0 +1,64 @@
+//! Where a recording begins: decided from values, without touching a server.
+
+use changetape_core::{ClusterTime, ResumeToken};
+use changetape_tape::Checkpoint;
+
+use crate::Since;
+
+/// Where the stream is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At the present; the server's first batch says which token that is.
+    Now,
+    /// At a cluster time, inclusive.
+    At(ClusterTime),
+    /// After a token.
+    After(ResumeToken),
+}
+
+impl Start {
+    /// A tape that has a checkpoint continues there, whatever `since` says: anything else
+    /// would lose events or record them twice.
+    pub(crate) fn choose(checkpoint: Option<&Checkpoint>, since: &Since) -> Self {
+        match (checkpoint, since) {
+            (Some(checkpoint), _) => Self::After(checkpoint.token.clone()),
+            (None, Since::Now) => Self::Now,
+            (None, Since::Time(time)) => {
+                // Cluster time knows seconds only: begin with the second that holds the time.
+                let seconds = time.as_millis().div_euclid(1000);
+                Self::At(ClusterTime::at_second(u32::try_from(seconds).unwrap_or(0)))
+            }
+            (None, Since::Cluster(time)) => Self::At(*time),
+            (None, Since::Token(token)) => Self::After(token.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use changetape_core::{Seq, WallTime};
+
+    use super::*;
+
+    fn token(last: char) -> ResumeToken {
+        ResumeToken::from_data(&format!("826B02A9B5000000132B022C0100296F0{last}")).unwrap()
+    }
+
+    #[test]
+    fn a_checkpoint_wins_over_since() {
+        let checkpoint = Checkpoint { token: token('4'), next: Seq::new(7) };
+        for since in
+            [Since::Now, Since::Cluster(ClusterTime::at_second(1)), Since::Token(token('5'))]
+        {
+            assert_eq!(Start::choose(Some(&checkpoint), &since), Start::After(token('4')));
+        }
+    }
+
+    #[test]
+    fn a_new_tape_begins_where_it_is_told() {
+        assert_eq!(Start::choose(None, &Since::Now), Start::Now);
+        assert_eq!(Start::choose(None, &Since::Token(token('5'))), Start::After(token('5')));
+        let time = Since::Time(WallTime::from_millis(1_999));
+        assert_eq!(Start::choose(None, &time), Start::At(ClusterTime::at_second(1)));
+    }
+}

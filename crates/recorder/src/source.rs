@@ -1,0 +1,80 @@
+//! The open change stream: raw batches, exactly as the server sends them.
+
+use bson::raw::RawDocument;
+use changetape_core::{ClusterTime, ResumeToken};
+use changetape_deployment::Deployment;
+use changetape_tape::StreamOptions;
+use futures_util::StreamExt as _;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+
+use crate::resume::Start;
+use crate::{Error, pipeline};
+
+/// Events asked for at a time. The server also ends a batch at 16 MB, and a batch becomes a
+/// block on the tape; see the tape's decision on block sizes.
+const BATCH_SIZE: u32 = 2000;
+
+/// An open stream.
+pub(crate) struct Source {
+    cursor: RawBatchCursor,
+}
+
+impl Source {
+    /// Opens the stream; the server checks pipeline, privileges and start here.
+    pub(crate) async fn open(
+        deployment: &Deployment,
+        stream: &StreamOptions,
+        start: &Start,
+    ) -> Result<Self, Opening> {
+        let stages = pipeline::stages(stream, start).map_err(Opening::Ours)?;
+        let admin = deployment.client().database("admin");
+        let cursor = admin.aggregate(stages).batch_size(BATCH_SIZE).batch().await;
+        Ok(Self { cursor: cursor.map_err(Opening::Server)? })
+    }
+
+    /// The next batch, empty ones included: about once a second when nothing happens.
+    /// `None` means that the server closed the cursor.
+    pub(crate) async fn next(&mut self) -> Option<Result<Received, mongodb::error::Error>> {
+        self.cursor.next().await.map(|batch| batch.map(Received))
+    }
+}
+
+/// Why a stream could not be opened.
+pub(crate) enum Opening {
+    /// The request makes no pipeline.
+    Ours(Error),
+    /// The driver or the server says so.
+    Server(mongodb::error::Error),
+}
+
+/// One reply of the server: `{cursor: {firstBatch | nextBatch, postBatchResumeToken, …},
+/// operationTime, …}`.
+pub(crate) struct Received(RawBatch);
+
+impl Received {
+    /// The events in order, borrowed from the reply.
+    pub(crate) fn events(&self) -> Result<Vec<&RawDocument>, Error> {
+        let batch = self.0.doc_slices().map_err(|_| Error::BadReply { missing: "its batch" })?;
+        let mut events = Vec::new();
+        for event in batch {
+            let event = event.map_err(|_| Error::BadReply { missing: "a readable batch" })?;
+            events.push(event.as_document().ok_or(Error::BadReply { missing: "a document" })?);
+        }
+        Ok(events)
+    }
+
+    /// Where the stream continues after this batch.
+    pub(crate) fn token(&self) -> Result<ResumeToken, Error> {
+        self.0
+            .as_raw_document()
+            .get_document("cursor")
+            .and_then(|cursor| cursor.get_document("postBatchResumeToken"))
+            .map(ResumeToken::from_raw)
+            .map_err(|_| Error::BadReply { missing: "postBatchResumeToken" })
+    }
+
+    /// How far the source itself is.
+    pub(crate) fn source_time(&self) -> Option<ClusterTime> {
+        self.0.as_raw_document().get_timestamp("operationTime").ok().map(Into::into)
+    }
+}
