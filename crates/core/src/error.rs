@@ -39,7 +39,7 @@ pub enum Error {
     /// An update diff that breaks the `$v: 2` format.
     #[error("the update diff cannot be read: {reason} (at {path:?})")]
     BadDiff {
-        /// The dotted path of the offending part, for people.
+        /// Where in the diff: its own names (`sa.s1.zz`), dotted, for people.
         path: String,
         /// What is wrong.
         reason: &'static str,
@@ -47,7 +47,7 @@ pub enum Error {
     /// An update diff that does not fit the document it is applied to.
     #[error("the update diff does not fit the document: {reason} (at {path:?})")]
     DiffMismatch {
-        /// The dotted path of the offending part, for people.
+        /// Where in the document: field names and indexes, dotted, for people.
         path: String,
         /// What is wrong.
         reason: &'static str,
@@ -74,5 +74,26 @@ pub enum Error {
 impl Error {
     pub(crate) fn malformed(what: &'static str, source: bson::error::Error) -> Self {
         Self::Malformed { what, source: Box::new(source) }
+    }
+
+    pub(crate) fn bad_diff(key: &[u8], reason: &'static str) -> Self {
+        Self::BadDiff { path: String::from_utf8_lossy(key).into_owned(), reason }
+    }
+
+    pub(crate) fn diff_mismatch(field: &[u8], reason: &'static str) -> Self {
+        Self::DiffMismatch { path: String::from_utf8_lossy(field).into_owned(), reason }
+    }
+
+    /// Prepends one step to the path on the way out of a sub-diff, so that nobody keeps a
+    /// path while nothing is wrong: `key` is the diff's own name, `field` the document's.
+    pub(crate) fn within(mut self, key: &[u8], field: &[u8]) -> Self {
+        let (path, step) = match &mut self {
+            Self::BadDiff { path, .. } => (path, key),
+            Self::DiffMismatch { path, .. } => (path, field),
+            _ => return self,
+        };
+        let step = String::from_utf8_lossy(step);
+        *path = if path.is_empty() { step.into_owned() } else { format!("{step}.{path}") };
+        self
     }
 }

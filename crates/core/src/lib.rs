@@ -13,6 +13,10 @@ mod namespace;
 mod operation;
 mod token;
 
+// An update, as the server applies it and as `watch()` shows it.
+mod diff;
+mod public;
+
 // Where and when an event is.
 mod clock;
 mod position;
@@ -25,10 +29,12 @@ pub mod raw;
 mod error;
 
 pub use clock::{Arrival, ClusterTime, WallTime};
+pub use diff::{DisambiguatedPaths, UpdateDiff};
 pub use error::Error;
 pub use event::ChangeEvent;
 pub use namespace::{Namespace, NamespaceFilter, NamespacePattern, glob_to_regex};
 pub use operation::OperationType;
 pub use position::Position;
+pub use public::{PublicOptions, Recorded, public_event};
 pub use seq::Seq;
 pub use token::ResumeToken;

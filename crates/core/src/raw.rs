@@ -23,6 +23,8 @@ pub mod kind {
     pub const DOCUMENT: u8 = 0x03;
     /// An array: a document whose names are "0", "1", …
     pub const ARRAY: u8 = 0x04;
+    /// Binary data: its length, its subtype, its bytes.
+    pub const BINARY: u8 = 0x05;
     /// A boolean.
     pub const BOOLEAN: u8 = 0x08;
     /// Null.
@@ -248,6 +250,12 @@ impl DocumentWriter {
         if self.open.len() > 1 {
             self.seal();
         }
+    }
+
+    /// How many bytes have been written so far, for callers that keep a bound.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The document's bytes, everything still open closed.
