@@ -41,9 +41,8 @@ pub enum Error {
         user: String,
         /// `host:port`, comma-separated.
         hosts: String,
-        /// The server's own words.
-        #[source]
-        source: Box<changetape_deployment::Error>,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
     },
     /// The server has forgotten what happened after the place where the recording should go on.
     #[error(
@@ -55,9 +54,8 @@ pub enum Error {
         hosts: String,
         /// Where the recording should have gone on.
         place: String,
-        /// The server's own words.
-        #[source]
-        source: Box<changetape_deployment::Error>,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
     },
     /// An event is larger than the server can send.
     #[error(
@@ -69,9 +67,8 @@ pub enum Error {
         hosts: String,
         /// The last place that could be read.
         place: String,
-        /// The server's own words.
-        #[source]
-        source: Box<changetape_deployment::Error>,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
     },
     /// The server cannot show the events that a tape holds.
     #[error(
@@ -83,18 +80,16 @@ pub enum Error {
         hosts: String,
         /// The server's version.
         version: String,
-        /// The server's own words.
-        #[source]
-        source: Box<changetape_deployment::Error>,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
     },
     /// The server refuses to give updates in their raw form, and nothing else was asked for.
     #[error("{hosts} does not show updates in their raw form; use --updates public")]
     NoRawUpdates {
         /// `host:port`, comma-separated.
         hosts: String,
-        /// The server's own words.
-        #[source]
-        source: Box<changetape_deployment::Error>,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
     },
     /// A reply of the server lacks what every reply has.
     #[error("the server's reply lacks {missing}")]

@@ -40,22 +40,23 @@ pub(crate) fn explain(
     let answered = error_code(&error);
     let hosts = deployment.hosts().to_owned();
     let place = describe(start);
-    let source = Box::new(deployment.explain(error, "open the change stream"));
+    let answer = Box::new(deployment.explain(error, "open the change stream"));
+    tracing::debug!("the server's answer: {answer}");
     match answered {
         Some(code::UNAUTHORIZED) => {
             let user = deployment.user().unwrap_or("a user without a name").to_owned();
-            Error::MayNotWatch { user, hosts, source }
+            Error::MayNotWatch { user, hosts, answer }
         }
         Some(
             code::CHANGE_STREAM_HISTORY_LOST
             | code::CAPPED_POSITION_LOST
             | code::OPLOG_QUERY_MIN_TS_MISSING,
-        ) => Error::HistoryLost { hosts, place, source },
-        Some(code::BSON_OBJECT_TOO_LARGE) => Error::EventTooLarge { hosts, place, source },
+        ) => Error::HistoryLost { hosts, place, answer },
+        Some(code::BSON_OBJECT_TOO_LARGE) => Error::EventTooLarge { hosts, place, answer },
         Some(code::UNKNOWN_FIELD) => {
-            Error::TooOld { hosts, version: identity.server_version.clone(), source }
+            Error::TooOld { hosts, version: identity.server_version.clone(), answer }
         }
-        _ => Error::Deployment(*source),
+        _ => Error::Deployment(*answer),
     }
 }
 

@@ -194,7 +194,7 @@ async fn first_form(
     match refused {
         Some(error) => Err(Error::NoRawUpdates {
             hosts,
-            source: Box::new(deployment.explain(error, "open the change stream")),
+            answer: Box::new(deployment.explain(error, "open the change stream")),
         }),
         None => Err(Error::StreamClosed),
     }

@@ -1,0 +1,104 @@
+//! The arguments. Every flag can also be set by an environment variable `CHANGETAPE_…`.
+
+// Doc comments here are the help that people read on a terminal.
+#![allow(clippy::doc_markdown)]
+
+mod parse;
+mod record;
+mod selection;
+pub(crate) mod uri;
+
+pub(crate) use record::RecordArgs;
+pub(crate) use selection::NamespaceArgs;
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+/// Record MongoDB change streams and play them again.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "\
+Record a deployment until Ctrl-C, look at the tape, play it into a test database ten times faster:
+  changetape record mongodb://db1,db2/?replicaSet=rs0 orders.tape
+  changetape info orders.tape
+  changetape replay orders.tape mongodb://localhost:27018 --speed 10x
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but something was lost or differs,
+130 interrupted. Every flag can be set by an environment variable, as each command's --help shows."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Record(Box<RecordArgs>),
+    Info(InfoArgs),
+}
+
+/// How results, progress and messages are shown.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Print the result for people or for programs; progress and messages go to stderr
+    #[arg(long, global = true, value_enum, default_value_t, env = "CHANGETAPE_FORMAT")]
+    pub(crate) format: Format,
+    /// Show no progress, and only warnings and errors
+    #[arg(long, short, global = true, env = "CHANGETAPE_QUIET")]
+    pub(crate) quiet: bool,
+    /// Say more; RUST_LOG chooses in detail
+    #[arg(long, short, global = true, conflicts_with = "quiet", env = "CHANGETAPE_VERBOSE")]
+    pub(crate) verbose: bool,
+    /// Use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value_t, env = "CHANGETAPE_COLOR")]
+    pub(crate) color: ColorChoice,
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Show what is on a tape: events, time span, namespaces, operations, size
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// The tape, a directory
+    #[arg(value_name = "TAPE", env = "CHANGETAPE_TAPE")]
+    pub(crate) tape: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                let name = arg.get_long().unwrap();
+                let expected = format!("CHANGETAPE_{}", name.replace('-', "_").to_uppercase());
+                let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
+                assert_eq!(env, Some(expected), "--{name} of {}", command.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Readers for values; each refusal says which forms are accepted.
+
+use std::time::Duration;
+
+use bson::Bson;
+use bson::raw::RawDocumentBuf;
+use changetape_core::OperationType;
+
+/// `500ms`, `2s`, `10m`, `1h 30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a duration must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("expected a duration such as 500ms, 2s, 10m or 1h".to_owned()),
+    }
+}
+
+/// An operation type that this version knows, by MongoDB's name.
+pub(crate) fn operation(text: &str) -> Result<OperationType, String> {
+    match OperationType::from(text) {
+        OperationType::Other(_) => {
+            let known: Vec<&str> = OperationType::KNOWN.iter().map(OperationType::as_str).collect();
+            Err(format!("not an operation type; known are {}", known.join(", ")))
+        }
+        known => Ok(known),
+    }
+}
+
+/// Aggregation stages as a JSON array (Extended JSON), or one stage as an object.
+pub(crate) fn pipeline(text: &str) -> Result<Pipeline, String> {
+    const EXPECTED: &str =
+        "expected aggregation stages as JSON, such as [{\"$match\": {\"ns.db\": \"shop\"}}]";
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("{EXPECTED}: {error}"))?;
+    let stages = match Bson::try_from(json).map_err(|error| format!("{EXPECTED}: {error}"))? {
+        Bson::Array(stages) => stages,
+        stage @ Bson::Document(_) => vec![stage],
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let stages: Option<Result<Vec<_>, _>> = stages
+        .into_iter()
+        .map(|stage| stage.as_document().map(|stage| RawDocumentBuf::try_from(stage.clone())))
+        .collect();
+    match stages {
+        Some(Ok(stages)) => Ok(Pipeline(stages)),
+        Some(Err(error)) => Err(format!("{EXPECTED}: {error}")),
+        None => Err(EXPECTED.to_owned()),
+    }
+}
+
+/// A user's own stages.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pipeline(pub(crate) Vec<RawDocumentBuf>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_the_accepted_forms() {
+        assert!(duration("0s").is_err());
+        assert!(duration("soon").unwrap_err().contains("500ms"));
+        assert!(operation("upsert").unwrap_err().contains("insert, update"));
+        for bad in ["", "{", "1", "[1]", "\"x\""] {
+            assert!(pipeline(bad).unwrap_err().contains("$match"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pipeline_may_be_one_stage_and_keeps_types() {
+        let Pipeline(stages) = pipeline(r#"{"$match": {"n": {"$numberLong": "1"}}}"#).unwrap();
+        assert_eq!(stages, [bson::rawdoc! {"$match": {"n": 1_i64}}]);
+    }
+}

@@ -1,0 +1,154 @@
+//! The arguments of `changetape record`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use changetape_recorder::{Limits, RecordOptions, Request, Since, Updates};
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+
+use super::NamespaceArgs;
+use super::parse::{self, Pipeline};
+
+/// Record a deployment's change stream onto a tape
+///
+/// Records every change of the deployment until Ctrl-C or a limit. A new tape begins now, or
+/// where --since says; a tape that is there continues exactly where it ends. The source may go
+/// away and come back, another node may become primary: recording goes on by itself.
+#[derive(Debug, Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
+Examples:
+  changetape record mongodb://db1,db2/?replicaSet=rs0 orders.tape
+  changetape record mongodb://localhost orders.tape --include 'shop.*' --duration 10m
+  CHANGETAPE_SOURCE_URI=mongodb://… changetape record orders.tape --since 2026-03-01T12:00:00Z"
+)]
+pub(crate) struct RecordArgs {
+    /// The deployment: a replica set or a sharded cluster
+    #[arg(value_name = "MONGODB-URI", env = "CHANGETAPE_SOURCE_URI", hide_env_values = true)]
+    uri: Option<String>,
+    /// The tape, a directory; made if it is not there
+    #[arg(value_name = "TAPE", env = "CHANGETAPE_TAPE", required = true)]
+    pub(crate) tape: PathBuf,
+    /// Read the connection string from a file, so that no password stands on the command line
+    #[arg(long, value_name = "FILE", env = "CHANGETAPE_URI_FILE")]
+    uri_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
+    /// More aggregation stages for the server to run on the stream, as JSON
+    #[arg(
+        long,
+        value_name = "JSON",
+        value_parser = parse::pipeline,
+        env = "CHANGETAPE_PIPELINE",
+        help_heading = "Selection"
+    )]
+    pipeline: Option<Pipeline>,
+
+    /// Where a new tape begins: now, a time (2026-03-01T12:00:00Z), a cluster time
+    /// (1772366400:1) or a resume token
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "now",
+        env = "CHANGETAPE_SINCE",
+        help_heading = "Recording"
+    )]
+    since: Since,
+    /// The form of updates: the server's own diff (raw), which replays exactly, or what
+    /// watch() shows (public); auto takes raw where the server gives it
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        default_value_t,
+        env = "CHANGETAPE_UPDATES",
+        help_heading = "Recording"
+    )]
+    updates: UpdatesArg,
+    /// As in watch(): what updates carry of the whole document
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = PossibleValuesParser::new(["updateLookup", "whenAvailable", "required"]),
+        env = "CHANGETAPE_FULL_DOCUMENT",
+        help_heading = "Recording"
+    )]
+    full_document: Option<String>,
+    /// As in watch(): whether events carry the document as it was before
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = PossibleValuesParser::new(["whenAvailable", "required"]),
+        env = "CHANGETAPE_FULL_DOCUMENT_BEFORE_CHANGE",
+        help_heading = "Recording"
+    )]
+    full_document_before_change: Option<String>,
+
+    /// Stop after this many events
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        env = "CHANGETAPE_COUNT",
+        help_heading = "Ending"
+    )]
+    count: Option<u64>,
+    /// Stop after this time (500ms, 2s, 10m)
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse::duration,
+        env = "CHANGETAPE_DURATION",
+        help_heading = "Ending"
+    )]
+    duration: Option<Duration>,
+    /// Stop when nothing has changed for this time
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse::duration,
+        env = "CHANGETAPE_STOP_WHEN_IDLE",
+        help_heading = "Ending"
+    )]
+    stop_when_idle: Option<Duration>,
+}
+
+/// The form in which updates are recorded.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum UpdatesArg {
+    #[default]
+    Auto,
+    Raw,
+    Public,
+}
+
+impl RecordArgs {
+    pub(crate) fn uri(&self) -> anyhow::Result<String> {
+        super::uri::choose(self.uri.as_deref(), self.uri_file.as_deref(), "CHANGETAPE_SOURCE_URI")
+    }
+
+    pub(crate) fn options(&self) -> RecordOptions {
+        RecordOptions {
+            since: self.since.clone(),
+            request: Request {
+                filter: self.namespaces.filter(),
+                operations: self.namespaces.operations.clone(),
+                pipeline: self.pipeline.clone().unwrap_or_default().0,
+                updates: match self.updates {
+                    UpdatesArg::Auto => Updates::Auto,
+                    UpdatesArg::Raw => Updates::Raw,
+                    UpdatesArg::Public => Updates::Public,
+                },
+                full_document: self.full_document.clone(),
+                full_document_before_change: self.full_document_before_change.clone(),
+            },
+            limits: Limits {
+                count: self.count,
+                duration: self.duration,
+                idle: self.stop_when_idle,
+            },
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `changetape`: the command line.
+//!
+//! ```text
+//! args ──► record | replay | cat | info ──► report (stdout), progress and messages (stderr)
+//! ```
+//! Arguments, terminal output, progress and exit codes; what the commands do is in the crates
+//! that they call.
+
+// What the user asks for.
+mod args;
+
+// The commands.
+mod info;
+mod record;
+
+// What the user sees.
+mod exit;
+mod logging;
+mod progress;
+mod report;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.output);
+    let result = match &cli.command {
+        Command::Record(args) => record::run(args, &cli.output),
+        Command::Info(args) => info::run(args, &cli.output),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}

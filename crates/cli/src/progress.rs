@@ -1,0 +1,128 @@
+//! Progress on stderr: a line that redraws itself on a terminal, elsewhere a plain line now
+//! and then.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::OutputArgs;
+
+/// How often the line is redrawn on a terminal, and printed elsewhere.
+const REDRAW: Duration = Duration::from_millis(200);
+const PLAIN: Duration = Duration::from_secs(10);
+
+/// The line that is on the terminal now, so that messages can be written above it.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// What to show.
+pub(crate) struct Line {
+    /// The text.
+    pub(crate) text: String,
+    /// Done, and of how much, where that is known.
+    pub(crate) part: Option<(u64, u64)>,
+}
+
+/// Progress being shown, until it is dropped.
+pub(crate) struct Shown {
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Shows what `line` returns, again and again. Shows nothing if the user wants quiet.
+pub(crate) fn show(output: &OutputArgs, mut line: impl FnMut() -> Line + Send + 'static) -> Shown {
+    if output.quiet {
+        return Shown { end: None, thread: None };
+    }
+    let (end, ended) = mpsc::channel();
+    let terminal = io::stderr().is_terminal();
+    let every = if terminal { REDRAW } else { PLAIN };
+    let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
+        let bar = terminal.then(bar);
+        shown().clone_from(&bar);
+        while ended.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let line = line();
+            match &bar {
+                Some(bar) => draw(bar, line),
+                // Progress is not worth failing for when stderr is closed.
+                None => drop(writeln!(io::stderr(), "{}", line.text)),
+            }
+        }
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        shown().take();
+    });
+    // Without a thread there is no progress, and everything else still works.
+    Shown { end: Some(end), thread: thread.ok() }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A progress line that panicked has already said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Does something that writes to stderr while no progress line is in the way.
+pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
+    let bar = shown().clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bar() -> ProgressBar {
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+}
+
+fn draw(bar: &ProgressBar, line: Line) {
+    let template = if let Some((done, of)) = line.part {
+        bar.set_length(of);
+        bar.set_position(done);
+        "{bar:24} {percent:>3}% {msg}"
+    } else {
+        "{spinner} {msg}"
+    };
+    // The templates are ours; one that did not parse would leave the line as it was.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(line.text);
+    bar.tick();
+}
+
+/// Counts per second between calls, for a progress line.
+pub(crate) struct Rate {
+    last: Option<(std::time::Instant, u64)>,
+    shown: f64,
+}
+
+impl Rate {
+    pub(crate) const fn new() -> Self {
+        Self { last: None, shown: 0.0 }
+    }
+
+    /// The rate since a while ago, smoothed so that a line that redraws quickly can be read.
+    #[allow(clippy::cast_precision_loss)] // A rate is shown with a few digits.
+    pub(crate) fn per_second(&mut self, count: u64) -> f64 {
+        const SMOOTHING: f64 = 0.3;
+        let now = std::time::Instant::now();
+        if let Some((at, before)) = self.last.replace((now, count)) {
+            let seconds = now.duration_since(at).as_secs_f64().max(1e-3);
+            let rate = count.saturating_sub(before) as f64 / seconds;
+            self.shown += SMOOTHING * (rate - self.shown);
+        }
+        self.shown
+    }
+}

@@ -1,0 +1,126 @@
+//! `changetape record`.
+
+use std::sync::Arc;
+
+use changetape_deployment::Deployment;
+use changetape_recorder::{Ending, Progress, State, Summary, record};
+use changetape_tape::UpdateForm;
+use serde_json::json;
+
+use crate::args::{Format, OutputArgs, RecordArgs};
+use crate::exit::Exit;
+use crate::progress::{self, Line, Rate};
+use crate::{report, signals};
+
+/// Runs the command.
+pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let uri = args.uri()?;
+    let options = args.options();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let summary = runtime.block_on(async {
+        let stop = signals::stop_on_signal()?;
+        let progress = Arc::new(Progress::default());
+        let session = async {
+            let source = Deployment::connect(&uri).await?;
+            tracing::info!("recording {} onto {}", source.hosts(), args.tape.display());
+            let _shown = progress::show(output, line(Arc::clone(&progress)));
+            let recorded = record(&source, &args.tape, &options, Arc::clone(&progress), &stop);
+            anyhow::Ok(recorded.await?)
+        };
+        tokio::select! {
+            summary = session => summary.map(Some),
+            // Until the stream is open there is nothing to end cleanly.
+            () = stopped_early(&stop, &progress) => Ok(None),
+        }
+    })?;
+    let Some(summary) = summary else { return Ok(Exit::Interrupted) };
+    report::print(&match output.format {
+        Format::Text => text(&summary, args),
+        Format::Json => json(&summary, args),
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn stopped_early(stop: &tokio_util::sync::CancellationToken, progress: &Progress) {
+    stop.cancelled().await;
+    if progress.snapshot().state != State::Connecting {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
+    let (mut events, mut bytes) = (Rate::new(), Rate::new());
+    move || {
+        let now = progress.snapshot();
+        let doing = match now.state {
+            State::Connecting => "opening the stream",
+            State::Recording => "recording",
+            State::Waiting => "waiting for the source",
+        };
+        let behind = match now.lag_seconds {
+            0 => "up to date".to_owned(),
+            seconds => format!("{seconds} s behind"),
+        };
+        Line {
+            text: format!(
+                "{doing}: {}, {}, {:.1} MB/s, {behind}, tape {}",
+                report::events(now.events),
+                report::rate(events.per_second(now.events)),
+                bytes.per_second(now.bytes) / 1e6,
+                report::bytes(now.tape_bytes),
+            ),
+            part: None,
+        }
+    }
+}
+
+fn text(summary: &Summary, args: &RecordArgs) -> String {
+    let why = match summary.ending {
+        Ending::Stopped => "stopped",
+        Ending::Count => "the count is reached",
+        Ending::Duration => "the time is over",
+        Ending::Idle => "nothing more came",
+    };
+    let mut text = format!(
+        "recorded {} ({}) in {}, {}: {why}\n",
+        report::events(summary.events),
+        report::bytes(summary.bytes),
+        report::duration(summary.elapsed),
+        report::rate(report::per_second(summary.events, summary.elapsed)),
+    );
+    text += &format!(
+        "{} holds {}, {} on disk\n",
+        args.tape.display(),
+        report::events(summary.seqs.end.get()),
+        report::bytes(summary.tape_bytes),
+    );
+    if summary.reconnects > 0 {
+        text += &format!("the stream was opened again {} times\n", summary.reconnects);
+    }
+    text
+}
+
+fn json(summary: &Summary, args: &RecordArgs) -> String {
+    json!({
+        "tape": args.tape.display().to_string(),
+        "events": summary.events,
+        "bytes": summary.bytes,
+        "firstSeq": summary.seqs.start.get(),
+        "endSeq": summary.seqs.end.get(),
+        "tapeBytes": summary.tape_bytes,
+        "updates": match summary.updates {
+            UpdateForm::Raw => "raw",
+            UpdateForm::Public => "public",
+        },
+        "reconnects": summary.reconnects,
+        "elapsedSeconds": summary.elapsed.as_secs_f64(),
+        "eventsPerSecond": report::per_second(summary.events, summary.elapsed),
+        "ending": match summary.ending {
+            Ending::Stopped => "stopped",
+            Ending::Count => "count",
+            Ending::Duration => "duration",
+            Ending::Idle => "idle",
+        },
+    })
+    .to_string()
+}

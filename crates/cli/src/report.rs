@@ -1,0 +1,90 @@
+//! Results on stdout, and numbers as people read them.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Writes a result to stdout.
+///
+/// # Errors
+/// What stdout says, a closed pipe included.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+/// `12 345 678`.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 event`, `2 events`.
+pub(crate) fn events(n: u64) -> String {
+    if n == 1 { "1 event".to_owned() } else { format!("{} events", count(n)) }
+}
+
+/// `3.4 MB`.
+pub(crate) fn bytes(n: u64) -> String {
+    ByteSize(n).display().si().to_string()
+}
+
+/// `1 234/s`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Rates are not negative.
+pub(crate) fn rate(per_second: f64) -> String {
+    format!("{}/s", count(per_second.max(0.0).round() as u64))
+}
+
+/// `0.62 s`, `1m 3s`, `2h 1m`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        format!("{:.2} s", duration.as_secs_f64())
+    } else {
+        humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    }
+}
+
+/// Events, or anything, per second of a time that may be nothing.
+#[allow(clippy::cast_precision_loss)] // A rate is shown with a few digits.
+pub(crate) fn per_second(n: u64, elapsed: Duration) -> f64 {
+    n as f64 / elapsed.as_secs_f64().max(1e-9)
+}
+
+/// A part of a whole as a ratio; 0 of nothing.
+#[allow(clippy::cast_precision_loss)] // A ratio is shown with a few digits.
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_from_the_right() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1 000"), (12_345_678, "12 345 678")] {
+            assert_eq!(count(n), text);
+        }
+        assert_eq!(events(1), "1 event");
+        assert_eq!(rate(1234.4), "1 234/s");
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(Duration::from_millis(620)), "0.62 s");
+        assert_eq!(duration(Duration::from_millis(63_400)), "1m 3s");
+    }
+}
