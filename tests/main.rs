@@ -1,2 +1,10 @@
 //! Black-box tests against real MongoDB deployments; each module opens with its goal and
 //! its method.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what it expects, and a panic is how it fails; helpers included"
+)]

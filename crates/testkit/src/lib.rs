@@ -25,7 +25,15 @@ mod replica_set;
 #[cfg(feature = "deployments")]
 mod server;
 
+// What is done to them.
+#[cfg(feature = "deployments")]
+mod seed;
+#[cfg(feature = "deployments")]
+pub mod workload;
+
 pub use error::Error;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
+#[cfg(feature = "deployments")]
+pub use seed::seed;
 pub use workspace::{target_directory, workspace_directory};

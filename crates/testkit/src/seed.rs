@@ -1,0 +1,21 @@
+//! The seed of a randomised test.
+
+/// A seed for a test: `CHANGETAPE_TEST_SEED` if it is set, else a new one. It is printed, so
+/// that a test that failed can be run again as it was.
+///
+/// # Panics
+/// If the variable is not a number: testing with another seed than the one asked for would
+/// look like success.
+#[must_use]
+#[expect(clippy::panic, reason = "see the documentation")]
+pub fn seed() -> u64 {
+    let seed = match std::env::var("CHANGETAPE_TEST_SEED") {
+        Ok(text) => match text.trim().parse() {
+            Ok(seed) => seed,
+            Err(error) => panic!("CHANGETAPE_TEST_SEED is {text:?}: {error}"),
+        },
+        Err(_) => fastrand::u64(..),
+    };
+    println!("CHANGETAPE_TEST_SEED={seed}");
+    seed
+}

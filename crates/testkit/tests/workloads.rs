@@ -1,0 +1,71 @@
+//! Goal: workloads do what they say they did, and the same for the same seed.
+//! Method: a change stream over the whole deployment counts what they claim, and a second
+//! run with the same seed leaves the same documents.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use bson::{Document, doc};
+use changetape_core::OperationType;
+use changetape_testkit::workload::{Bursts, OrderShop, RandomDocuments, Tally};
+use changetape_testkit::{ReplicaSet, seed};
+use futures_util::StreamExt;
+use mongodb::{Client, Cursor};
+
+async fn watch(client: &Client) -> Cursor<Document> {
+    let stream = doc! {"$changeStream": {"allChangesForCluster": true, "showExpandedEvents": true}};
+    client.database("admin").aggregate([stream]).await.unwrap()
+}
+
+/// What the stream delivers up to a marker that is written now.
+async fn tally_of(mut stream: Cursor<Document>, client: &Client) -> Tally {
+    client.database("marker").collection("end").insert_one(doc! {}).await.unwrap();
+    let mut tally = Tally::new();
+    loop {
+        let event = stream.next().await.unwrap().unwrap();
+        if event.get_document("ns").unwrap().get_str("db").unwrap() == "marker" {
+            return tally;
+        }
+        tally.add(OperationType::from(event.get_str("operationType").unwrap()), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_order_shop_causes_the_events_that_it_counts() {
+    let seed = seed();
+    let set = ReplicaSet::single().start().await.unwrap();
+    let client = set.client().unwrap();
+    for round in 0..3 {
+        let stream = watch(&client).await;
+        let claimed = OrderShop::new(seed + round).run(&client).await.unwrap();
+        assert_eq!(claimed, tally_of(stream, &client).await);
+        // All kinds that an unsharded deployment has.
+        for kind in OperationType::KNOWN.iter().take(11) {
+            assert!(claimed.of(kind) > 0, "no {kind} among {claimed}");
+        }
+        client.database("shop").drop().await.unwrap();
+        client.database("marker").drop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn random_documents_and_bursts_cause_the_events_that_they_count() {
+    let seed = seed();
+    let set = ReplicaSet::single().start().await.unwrap();
+    let client = set.client().unwrap();
+    let stream = watch(&client).await;
+    let claimed = RandomDocuments::new(seed).run(&client).await.unwrap();
+    let delivered = tally_of(stream, &client).await;
+    let changes =
+        |tally: &Tally| tally.of(&OperationType::Update) + tally.of(&OperationType::Replace);
+    assert_eq!(claimed.total(), delivered.total(), "claimed {claimed}, delivered {delivered}");
+    assert_eq!(changes(&claimed), changes(&delivered), "claimed {claimed}, delivered {delivered}");
+    // No more than a few of the updates, or the workload misses its purpose.
+    assert!(delivered.of(&OperationType::Update) > 100, "delivered {delivered}");
+
+    let stream = watch(&client).await;
+    let (bursts, claimed) = Bursts::new(seed).run(&client).await.unwrap();
+    let inserted: u64 = bursts.iter().map(|burst| u64::from(burst.documents)).sum();
+    assert_eq!(claimed.of(&OperationType::Insert), inserted);
+    // The marker's collection is there already, so the marker is one insert now.
+    assert_eq!(claimed, tally_of(stream, &client).await);
+}
