@@ -54,6 +54,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Cargo could not build `changetape`.
+    #[error("cannot build changetape:\n{output}")]
+    Build {
+        /// What Cargo printed.
+        output: String,
+    },
     /// A `mongod` ended by itself.
     #[error("mongod on port {port} ended ({status}); it last logged:\n{log}")]
     ServerEnded {

@@ -31,6 +31,14 @@ mod seed;
 #[cfg(feature = "deployments")]
 pub mod workload;
 
+// What came of it.
+#[cfg(feature = "deployments")]
+mod binary;
+#[cfg(feature = "deployments")]
+pub mod compare;
+
+#[cfg(feature = "deployments")]
+pub use binary::changetape_binary;
 pub use error::Error;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};

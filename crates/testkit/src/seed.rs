@@ -14,7 +14,8 @@ pub fn seed() -> u64 {
             Ok(seed) => seed,
             Err(error) => panic!("CHANGETAPE_TEST_SEED is {text:?}: {error}"),
         },
-        Err(_) => fastrand::u64(..),
+        // Short enough to be typed.
+        Err(_) => fastrand::u32(..).into(),
     };
     println!("CHANGETAPE_TEST_SEED={seed}");
     seed

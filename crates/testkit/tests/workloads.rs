@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use bson::{Document, doc};
-use changetape_core::OperationType;
+use changetape_core::{Namespace, OperationType};
+use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{Bursts, OrderShop, RandomDocuments, Tally};
 use changetape_testkit::{ReplicaSet, seed};
 use futures_util::StreamExt;
@@ -68,4 +69,56 @@ async fn random_documents_and_bursts_cause_the_events_that_they_count() {
     assert_eq!(claimed.of(&OperationType::Insert), inserted);
     // The marker's collection is there already, so the marker is one insert now.
     assert_eq!(claimed, tally_of(stream, &client).await);
+}
+
+#[tokio::test]
+async fn one_seed_leaves_one_state_and_another_seed_another() {
+    let seed = seed();
+    let set = ReplicaSet::single().start().await.unwrap();
+    let client = set.client().unwrap();
+    let mut dumps = Vec::new();
+    for seed in [seed, seed, seed + 1] {
+        RandomDocuments::new(seed).run(&client).await.unwrap();
+        OrderShop::new(seed).steps(100).run(&client).await.unwrap();
+        // The clock writes into orders, too.
+        let orders = Namespace::collection("shop", "orders");
+        let dump = Dump::take(&client).await.unwrap();
+        dumps.push(dump.filtered(|namespace| *namespace != orders));
+        for database in ["random", "shop"] {
+            client.database(database).drop().await.unwrap();
+        }
+    }
+    assert!(dumps[0].documents() > 100);
+    let differences = dumps[0].differences(&dumps[1]);
+    assert!(differences.is_empty(), "{differences}");
+    assert!(!dumps[0].differences(&dumps[2]).is_empty());
+}
+
+#[tokio::test]
+async fn a_dump_has_views_options_indexes_and_the_order_of_capped_collections() {
+    let set = ReplicaSet::single().start().await.unwrap();
+    let client = set.client().unwrap();
+    let database = client.database("d");
+    for command in [
+        doc! {"create": "capped", "capped": true, "size": 4096},
+        doc! {"create": "view", "viewOn": "capped", "pipeline": [{"$match": {}}]},
+        doc! {"createIndexes": "capped", "indexes": [{"key": {"a": 1}, "name": "by a"}]},
+    ] {
+        database.run_command(command).await.unwrap();
+    }
+    let capped = database.collection::<Document>("capped");
+    capped.insert_many([doc! {"_id": 2}, doc! {"_id": 1}]).await.unwrap();
+    let dump = Dump::take(&client).await.unwrap();
+    let found: Vec<_> = dump.collections().collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    let (name, capped) = found[0];
+    assert_eq!(name.to_string(), "d.capped");
+    assert!(capped.options.get_bool("capped").unwrap());
+    assert_eq!(capped.indexes.keys().collect::<Vec<_>>(), ["_id_", "by a"]);
+    assert_eq!(capped.documents.len(), 2);
+    let by_key: Vec<_> = capped.documents.keys().cloned().collect();
+    let in_order = capped.order.clone().unwrap();
+    assert_eq!(in_order, by_key.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(found[1].1.kind, "view");
+    assert_eq!(found[1].1.options.get_str("viewOn").unwrap(), "capped");
 }

@@ -10,6 +10,12 @@ use super::values;
 /// One stage, with one to five changes.
 pub(super) fn update(rng: &mut Rng, document: &Document) -> Vec<Document> {
     let mut copy = document.clone();
+    if rng.u8(..10) == 0 {
+        // Many small changes at once.
+        for _ in 0..rng.usize(9..30) {
+            copy.insert(format!("f{}", rng.u8(..40)), rng.i32(..));
+        }
+    }
     for _ in 0..rng.usize(1..6) {
         change_document(rng, &mut copy, true);
     }
