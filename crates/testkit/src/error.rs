@@ -82,6 +82,13 @@ pub enum Error {
         /// The end of that log.
         log: String,
     },
+    /// No certificate could be made.
+    #[cfg(feature = "deployments")]
+    #[error("cannot make a certificate")]
+    Certificate {
+        /// Why.
+        source: Box<rcgen::Error>,
+    },
     /// No port could be had.
     #[error("no free loopback port among {tried} tried")]
     NoPort {

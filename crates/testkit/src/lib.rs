@@ -15,7 +15,11 @@ mod workspace;
 
 // Servers of one's own.
 #[cfg(feature = "deployments")]
+mod certificate;
+#[cfg(feature = "deployments")]
 mod data_directory;
+#[cfg(feature = "deployments")]
+mod deployment;
 #[cfg(feature = "deployments")]
 mod ports;
 #[cfg(feature = "deployments")]
@@ -24,6 +28,8 @@ mod process;
 mod replica_set;
 #[cfg(feature = "deployments")]
 mod server;
+#[cfg(feature = "deployments")]
+mod standalone;
 
 // What is done to them.
 #[cfg(feature = "deployments")]
@@ -39,9 +45,13 @@ pub mod compare;
 
 #[cfg(feature = "deployments")]
 pub use binary::changetape_binary;
+#[cfg(feature = "deployments")]
+pub use deployment::Deployment;
 pub use error::Error;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
 #[cfg(feature = "deployments")]
 pub use seed::seed;
+#[cfg(feature = "deployments")]
+pub use standalone::Standalone;
 pub use workspace::{target_directory, workspace_directory};

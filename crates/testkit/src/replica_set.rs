@@ -15,7 +15,9 @@
 
 mod builder;
 mod initiate;
+mod transport;
 
+use std::path::Path;
 use std::time::Instant;
 
 use bson::{Document, doc};
@@ -23,6 +25,7 @@ use mongodb::Client;
 use mongodb::options::{ClientOptions, Credential};
 
 pub use builder::ReplicaSetBuilder;
+use transport::{Transport, direct_client};
 
 use crate::Error;
 use crate::data_directory::DataDirectory;
@@ -35,9 +38,6 @@ const USER: &str = "root";
 const PASSWORD: &str = "open/se:same@1";
 const PASSWORD_IN_URI: &str = "open%2Fse%3Asame%401";
 
-/// How long one question to one server may take.
-const SERVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// A replica set on loopback ports.
 #[derive(Debug)]
 pub struct ReplicaSet {
@@ -45,6 +45,7 @@ pub struct ReplicaSet {
     nodes: Vec<Server>,
     name: String,
     access: Access,
+    transport: Transport,
     options: ClientOptions,
     // Removed on drop.
     _directory: DataDirectory,
@@ -83,7 +84,17 @@ impl ReplicaSet {
             Access::Open => String::new(),
             Access::KeyFile => format!("{user}:{password}@"),
         };
-        format!("mongodb://{login}{}/?replicaSet={}", hosts.join(","), self.name)
+        let tls = self.transport.as_query();
+        format!("mongodb://{login}{}/?replicaSet={}{tls}", hosts.join(","), self.name)
+    }
+
+    /// The file of the certificate that clients must trust, if the set requires TLS.
+    #[must_use]
+    pub fn certificate_authority(&self) -> Option<&Path> {
+        match &self.transport {
+            Transport::Plain => None,
+            Transport::Tls(certificate) => Some(&certificate.authority),
+        }
     }
 
     /// The set's name.
@@ -130,7 +141,7 @@ impl ReplicaSet {
     /// # Panics
     /// If there is no such node.
     pub async fn client_of(&self, node: usize) -> Result<Client, Error> {
-        direct_client(self.node(node), self.credential()).await
+        direct_client(self.node(node), &self.transport, self.credential()).await
     }
 
     /// Kills a node (SIGKILL). It has ended when this returns; its data stay.
@@ -174,7 +185,7 @@ impl ReplicaSet {
         let mut clients = Vec::new();
         for (index, node) in self.nodes.iter_mut().enumerate() {
             if node.is_running() {
-                clients.push((index, direct_client(node, None).await?));
+                clients.push((index, direct_client(node, &self.transport, None).await?));
             }
         }
         loop {
@@ -201,7 +212,7 @@ impl ReplicaSet {
             if !node.is_running() {
                 continue;
             }
-            let client = direct_client(node, None).await?;
+            let client = direct_client(node, &self.transport, None).await?;
             while !hello(&client).await.is_some_and(|reply| {
                 is_true(&reply, "isWritablePrimary") || is_true(&reply, "secondary")
             }) {
@@ -256,15 +267,6 @@ impl ReplicaSet {
 
 fn root() -> Credential {
     Credential::builder().username(USER.to_owned()).password(PASSWORD.to_owned()).build()
-}
-
-async fn direct_client(node: &Server, login: Option<Credential>) -> Result<Client, Error> {
-    let uri = format!("mongodb://{}/?directConnection=true", node.address());
-    let mut options =
-        ClientOptions::parse(uri).await.map_err(Error::mongo("parsing a test server's URI"))?;
-    options.credential = login;
-    options.server_selection_timeout = Some(SERVER_TIMEOUT);
-    Client::with_options(options).map_err(Error::mongo("making a client"))
 }
 
 /// A node's own view of itself; `None` while it does not answer.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use mongodb::options::ClientOptions;
 
-use super::{Access, ReplicaSet, initiate};
+use super::{Access, ReplicaSet, Transport, initiate};
+use crate::certificate::Certificate;
 use crate::data_directory::DataDirectory;
 use crate::server::Server;
 use crate::{Error, mongod};
@@ -19,12 +20,19 @@ use crate::{Error, mongod};
 pub struct ReplicaSetBuilder {
     nodes: usize,
     access: Access,
+    tls: Tls,
     flags: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Tls {
+    Off,
+    Required,
 }
 
 impl ReplicaSetBuilder {
     pub(super) fn new() -> Self {
-        Self { nodes: 1, access: Access::Open, flags: Vec::new() }
+        Self { nodes: 1, access: Access::Open, tls: Tls::Off, flags: Vec::new() }
     }
 
     /// How many nodes, all of them electable; at least one.
@@ -36,6 +44,13 @@ impl ReplicaSetBuilder {
     /// Whether there is key file authentication and a root user.
     pub fn auth(mut self, auth: bool) -> Self {
         self.access = if auth { Access::KeyFile } else { Access::Open };
+        self
+    }
+
+    /// Whether clients and nodes must use TLS, with a certificate that the set makes for
+    /// itself; see [`ReplicaSet::certificate_authority`].
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = if tls { Tls::Required } else { Tls::Off };
         self
     }
 
@@ -73,6 +88,11 @@ impl ReplicaSetBuilder {
         if self.access == Access::KeyFile {
             flags.extend(["--keyFile".into(), key_file(directory.path())?.into_os_string()]);
         }
+        let transport = match self.tls {
+            Tls::Off => Transport::Plain,
+            Tls::Required => Transport::Tls(Certificate::create(directory.path())?),
+        };
+        flags.extend(tls_flags(&transport));
         flags.extend(self.flags.iter().cloned());
         let start_node = |index| {
             let node_directory = directory.path().join(format!("node-{index}"));
@@ -83,14 +103,30 @@ impl ReplicaSetBuilder {
             node.listening_somewhere().await?;
         }
         let options = ClientOptions::default();
-        let mut set =
-            ReplicaSet { nodes, name, access: self.access, options, _directory: directory };
+        let mut set = ReplicaSet {
+            nodes,
+            name,
+            access: self.access,
+            transport,
+            options,
+            _directory: directory,
+        };
         set.options = ClientOptions::parse(set.uri())
             .await
             .map_err(Error::mongo("parsing the test set's URI"))?;
         initiate::initiate(&mut set).await?;
         Ok(set)
     }
+}
+
+fn tls_flags(transport: &Transport) -> Vec<OsString> {
+    let Transport::Tls(certificate) = transport else { return Vec::new() };
+    let mut flags = ["--tlsMode", "requireTLS", "--tlsAllowConnectionsWithoutCertificates"]
+        .map(OsString::from)
+        .to_vec();
+    flags.extend(["--tlsCertificateKeyFile".into(), certificate.with_key.clone().into()]);
+    flags.extend(["--tlsCAFile".into(), certificate.authority.clone().into()]);
+    flags
 }
 
 /// The secret by which the nodes know each other.

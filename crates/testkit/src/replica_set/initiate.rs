@@ -15,7 +15,7 @@ const HEARTBEAT_INTERVAL: i32 = 500;
 
 /// Initiates the set, waits until it is healthy and makes the root user.
 pub(super) async fn initiate(set: &mut ReplicaSet) -> Result<(), Error> {
-    let first = direct_client(set.node(0), None).await?;
+    let first = direct_client(set.node(0), &set.transport, None).await?;
     first
         .database("admin")
         .run_command(doc! {"replSetInitiate": configuration(&set.name, &set.nodes)})
@@ -41,7 +41,7 @@ fn configuration(name: &str, nodes: &[Server]) -> Document {
 /// Possible without logging in as long as there is no user: the localhost exception.
 async fn create_root(set: &mut ReplicaSet) -> Result<(), Error> {
     let primary = set.primary().await?;
-    let client = direct_client(set.node(primary), None).await?;
+    let client = direct_client(set.node(primary), &set.transport, None).await?;
     client
         .database("admin")
         .run_command(doc! {"createUser": USER, "pwd": PASSWORD, "roles": ["root"]})

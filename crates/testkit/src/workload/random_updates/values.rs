@@ -70,7 +70,8 @@ fn nested(rng: &mut Rng, depth: usize) -> Bson {
 pub(super) fn array(rng: &mut Rng, depth: usize) -> Bson {
     let documents = rng.bool() && depth > 0;
     let len = rng.usize(..9);
-    let element = |rng: &mut Rng| if documents { nested(rng, depth - 1) } else { value(rng, depth) };
+    let element =
+        |rng: &mut Rng| if documents { nested(rng, depth - 1) } else { value(rng, depth) };
     Bson::Array((0..len).map(|_| element(rng)).collect())
 }
 
@@ -94,7 +95,9 @@ fn scalar(rng: &mut Rng) -> Bson {
         1 => Bson::String(text(rng)),
         2 => binary(rng),
         3 => Bson::Undefined,
-        4 => Bson::ObjectId(ObjectId::from_bytes(rng.u128(..).to_le_bytes()[..12].try_into().unwrap_or_default())),
+        4 => Bson::ObjectId(ObjectId::from_bytes(
+            rng.u128(..).to_le_bytes()[..12].try_into().unwrap_or_default(),
+        )),
         5 => Bson::Boolean(rng.bool()),
         6 => Bson::DateTime(DateTime::from_millis(rng.i64(..) / 1000)),
         7 => Bson::Null,
@@ -134,6 +137,7 @@ fn binary(rng: &mut Rng) -> Bson {
 
 /// The `bson` crate reads this deprecated type but has no way to make one.
 fn db_pointer() -> Bson {
-    let pointer = bson!({"$dbPointer": {"$ref": "db.coll", "$id": {"$oid": "507f1f77bcf86cd799439011"}}});
+    let pointer =
+        bson!({"$dbPointer": {"$ref": "db.coll", "$id": {"$oid": "507f1f77bcf86cd799439011"}}});
     Bson::try_from(pointer.into_relaxed_extjson()).unwrap_or(Bson::Null)
 }
