@@ -5,13 +5,15 @@
 
 mod parse;
 mod record;
+mod replay;
 mod selection;
-pub(crate) mod uri;
+mod tape;
+mod uri;
 
 pub(crate) use record::RecordArgs;
-pub(crate) use selection::NamespaceArgs;
-
-use std::path::PathBuf;
+pub(crate) use replay::{CatArgs, ReplayArgs};
+use selection::NamespaceArgs;
+pub(crate) use tape::TapeArg;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +42,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Record(Box<RecordArgs>),
+    Replay(Box<ReplayArgs>),
+    Cat(Box<CatArgs>),
     Info(InfoArgs),
 }
 
@@ -74,9 +78,8 @@ pub(crate) enum Format {
 /// Show what is on a tape: events, time span, namespaces, operations, size
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// The tape, a directory
-    #[arg(value_name = "TAPE", env = "CHANGETAPE_TAPE")]
-    pub(crate) tape: PathBuf,
+    #[command(flatten)]
+    pub(crate) tape: TapeArg,
 }
 
 #[cfg(test)]

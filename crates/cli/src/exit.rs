@@ -1,7 +1,7 @@
 //! Exit codes, and the one sentence that a failure gets.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// How the process ends. Scripts depend on the numbers.
@@ -49,34 +49,32 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     // A reader that closed the pipe has what it wanted.
     if exit != Exit::Done {
         // Nobody can be told if stderr is closed too.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        let _ = writeln!(io::stderr(), "error: {error:#}");
     }
     exit
 }
 
 fn exit_for(error: &anyhow::Error) -> Exit {
+    use changetape_deployment::Error as Deployment;
+    use changetape_recorder::Error as Record;
+    use changetape_replayer::Error as Replay;
+
     for cause in error.chain() {
-        if cause.is::<Usage>() {
-            return Exit::Usage;
-        }
-        if let Some(changetape_deployment::Error::BadUri { .. }) = cause.downcast_ref() {
-            return Exit::Usage;
-        }
-        if let Some(changetape_recorder::Error::Deployment(
-            changetape_deployment::Error::BadUri { .. },
-        )) = cause.downcast_ref()
-        {
-            return Exit::Usage;
-        }
-        if let Some(error) = cause.downcast_ref::<changetape_recorder::Error>()
-            && error.is_loss()
-        {
-            return Exit::Loss;
-        }
-        if let Some(error) = cause.downcast_ref::<std::io::Error>()
-            && error.kind() == std::io::ErrorKind::BrokenPipe
-        {
-            return Exit::Done;
+        let known = if cause.is::<Usage>() {
+            Some(Exit::Usage)
+        } else if let Some(error) = cause.downcast_ref::<Deployment>() {
+            matches!(error, Deployment::BadUri { .. }).then_some(Exit::Usage)
+        } else if let Some(error) = cause.downcast_ref::<Replay>() {
+            error.is_usage().then_some(Exit::Usage)
+        } else if let Some(error) = cause.downcast_ref::<Record>() {
+            error.is_loss().then_some(Exit::Loss)
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            (error.kind() == io::ErrorKind::BrokenPipe).then_some(Exit::Done)
+        } else {
+            None
+        };
+        if let Some(exit) = known {
+            return exit;
         }
     }
     Exit::Failed

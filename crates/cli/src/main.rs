@@ -1,7 +1,7 @@
 //! `changetape`: the command line.
 //!
 //! ```text
-//! args ──► record | replay | cat | info ──► report (stdout), progress and messages (stderr)
+//! args ──► record, replay, cat, info ──► report (stdout), progress and messages (stderr)
 //! ```
 //! Arguments, terminal output, progress and exit codes; what the commands do is in the crates
 //! that they call.
@@ -12,6 +12,7 @@ mod args;
 // The commands.
 mod info;
 mod record;
+mod replay;
 
 // What the user sees.
 mod exit;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
     logging::start(&cli.output);
     let result = match &cli.command {
         Command::Record(args) => record::run(args, &cli.output),
+        Command::Replay(args) => replay::run(args, &cli.output),
+        Command::Cat(args) => replay::cat(args, &cli.output),
         Command::Info(args) => info::run(args, &cli.output),
     };
     match result {

@@ -1,5 +1,6 @@
 //! `changetape record`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use changetape_deployment::Deployment;
@@ -15,6 +16,7 @@ use crate::{report, signals};
 /// Runs the command.
 pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let uri = args.uri()?;
+    let tape = args.tape.path()?;
     let options = args.options();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = runtime.block_on(async {
@@ -22,9 +24,9 @@ pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit
         let progress = Arc::new(Progress::default());
         let session = async {
             let source = Deployment::connect(&uri).await?;
-            tracing::info!("recording {} onto {}", source.hosts(), args.tape.display());
+            tracing::info!("recording {} onto {}", source.hosts(), tape.display());
             let _shown = progress::show(output, line(Arc::clone(&progress)));
-            let recorded = record(&source, &args.tape, &options, Arc::clone(&progress), &stop);
+            let recorded = record(&source, tape, &options, Arc::clone(&progress), &stop);
             anyhow::Ok(recorded.await?)
         };
         tokio::select! {
@@ -35,8 +37,8 @@ pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit
     })?;
     let Some(summary) = summary else { return Ok(Exit::Interrupted) };
     report::print(&match output.format {
-        Format::Text => text(&summary, args),
-        Format::Json => json(&summary, args),
+        Format::Text => text(&summary, tape),
+        Format::Json => json(&summary, tape),
     })?;
     Ok(Exit::Done)
 }
@@ -74,35 +76,37 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
     }
 }
 
-fn text(summary: &Summary, args: &RecordArgs) -> String {
+fn text(summary: &Summary, tape: &Path) -> String {
     let why = match summary.ending {
         Ending::Stopped => "stopped",
         Ending::Count => "the count is reached",
         Ending::Duration => "the time is over",
         Ending::Idle => "nothing more came",
     };
-    let mut text = format!(
-        "recorded {} ({}) in {}, {}: {why}\n",
-        report::events(summary.events),
-        report::bytes(summary.bytes),
-        report::duration(summary.elapsed),
-        report::rate(report::per_second(summary.events, summary.elapsed)),
-    );
-    text += &format!(
-        "{} holds {}, {} on disk\n",
-        args.tape.display(),
-        report::events(summary.seqs.end.get()),
-        report::bytes(summary.tape_bytes),
-    );
+    let mut lines = vec![
+        format!(
+            "recorded {} ({}) in {}, {}: {why}",
+            report::events(summary.events),
+            report::bytes(summary.bytes),
+            report::duration(summary.elapsed),
+            report::rate(report::per_second(summary.events, summary.elapsed)),
+        ),
+        format!(
+            "{} holds {}, {} on disk",
+            tape.display(),
+            report::events(summary.seqs.end.get()),
+            report::bytes(summary.tape_bytes),
+        ),
+    ];
     if summary.reconnects > 0 {
-        text += &format!("the stream was opened again {} times\n", summary.reconnects);
+        lines.push(format!("the stream was opened again {} times", summary.reconnects));
     }
-    text
+    lines.join("\n")
 }
 
-fn json(summary: &Summary, args: &RecordArgs) -> String {
+fn json(summary: &Summary, tape: &Path) -> String {
     json!({
-        "tape": args.tape.display().to_string(),
+        "tape": tape.display().to_string(),
         "events": summary.events,
         "bytes": summary.bytes,
         "firstSeq": summary.seqs.start.get(),

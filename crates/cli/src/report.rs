@@ -57,6 +57,16 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `0.31 ms`.
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// Microseconds, with what is smaller behind the point.
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
 /// Events, or anything, per second of a time that may be nothing.
 #[allow(clippy::cast_precision_loss)] // A rate is shown with a few digits.
 pub(crate) fn per_second(n: u64, elapsed: Duration) -> f64 {

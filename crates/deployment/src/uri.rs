@@ -20,9 +20,11 @@ pub fn redact(uri: &str) -> String {
 }
 
 /// Byte offsets of the password. A password that was not percent-encoded may contain `@` or
-/// `/`, so it ends at the last `@` of the text: better to hide too much.
+/// `/`, so it ends at the last `@` of the text: better to hide too much. For the same reason
+/// the scheme may be misspelt.
 fn password_span(uri: &str) -> Option<(usize, usize)> {
-    let start = uri.find("://")? + 3;
+    let scheme = uri.find(":/").map_or(0, |colon| colon + 1);
+    let start = scheme + uri.get(scheme..)?.find(|c| c != '/')?;
     let end = start + uri.get(start..)?.rfind('@')?;
     let colon = start + uri.get(start..end)?.find(':')? + 1;
     Some((colon, end))
@@ -86,6 +88,8 @@ mod tests {
             ("mongodb://anna:s@c/r:t@db1/", "mongodb://anna:***@db1/"),
             ("mongodb+srv://anna:secret@db1", "mongodb+srv://anna:***@db1"),
             ("mongodb://anna@db1/", "mongodb://anna@db1/"),
+            ("mongodb:/anna:secret@db1", "mongodb:/anna:***@db1"),
+            ("anna:secret@db1", "anna:***@db1"),
             ("x", "x"),
         ] {
             assert_eq!(redact(uri), shown);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use changetape_recorder::{Limits, RecordOptions, Request, Since, Updates};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
-use super::NamespaceArgs;
 use super::parse::{self, Pipeline};
+use super::{NamespaceArgs, TapeArg, uri};
 
 /// Record a deployment's change stream onto a tape
 ///
@@ -27,9 +27,8 @@ pub(crate) struct RecordArgs {
     /// The deployment: a replica set or a sharded cluster
     #[arg(value_name = "MONGODB-URI", env = "CHANGETAPE_SOURCE_URI", hide_env_values = true)]
     uri: Option<String>,
-    /// The tape, a directory; made if it is not there
-    #[arg(value_name = "TAPE", env = "CHANGETAPE_TAPE", required = true)]
-    pub(crate) tape: PathBuf,
+    #[command(flatten)]
+    pub(crate) tape: TapeArg,
     /// Read the connection string from a file, so that no password stands on the command line
     #[arg(long, value_name = "FILE", env = "CHANGETAPE_URI_FILE")]
     uri_file: Option<PathBuf>,
@@ -71,7 +70,7 @@ pub(crate) struct RecordArgs {
     #[arg(
         long,
         value_name = "MODE",
-        value_parser = PossibleValuesParser::new(["updateLookup", "whenAvailable", "required"]),
+        value_parser = PossibleValuesParser::new(["default", "updateLookup", "whenAvailable", "required"]),
         env = "CHANGETAPE_FULL_DOCUMENT",
         help_heading = "Recording"
     )]
@@ -80,7 +79,7 @@ pub(crate) struct RecordArgs {
     #[arg(
         long,
         value_name = "MODE",
-        value_parser = PossibleValuesParser::new(["whenAvailable", "required"]),
+        value_parser = PossibleValuesParser::new(["off", "whenAvailable", "required"]),
         env = "CHANGETAPE_FULL_DOCUMENT_BEFORE_CHANGE",
         help_heading = "Recording"
     )]
@@ -126,7 +125,7 @@ enum UpdatesArg {
 
 impl RecordArgs {
     pub(crate) fn uri(&self) -> anyhow::Result<String> {
-        super::uri::choose(self.uri.as_deref(), self.uri_file.as_deref(), "CHANGETAPE_SOURCE_URI")
+        uri::choose(self.uri.as_deref(), self.uri_file.as_deref(), "CHANGETAPE_SOURCE_URI")
     }
 
     pub(crate) fn options(&self) -> RecordOptions {

@@ -1,4 +1,5 @@
-//! Where a connection string comes from, so that none with a password need be typed.
+//! Where a connection string comes from, so that none with a password need be typed, and none
+//! is shown when it stands in the wrong place.
 
 use std::fs;
 use std::path::Path;

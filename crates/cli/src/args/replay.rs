@@ -1,0 +1,167 @@
+//! The arguments of `changetape replay` and `changetape cat`.
+
+use std::path::PathBuf;
+
+use changetape_core::Position;
+use changetape_replayer::sink::lines::{Overwrite, Shown};
+use changetape_replayer::{NamespaceMap, ReplayOptions, Selection, SinkAddress, Speed};
+use clap::Args;
+
+use super::{NamespaceArgs, TapeArg, uri};
+use crate::exit::Usage;
+
+/// Play a tape into a sink
+///
+/// Every event leaves when it is due: as long after the first one as it was recorded, divided by
+/// the speed. An event that cannot leave in time leaves at once, is counted as late, and moves
+/// no other.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sinks:
+  mongodb://…  mongodb+srv://…   apply the events to that deployment
+  -                              print them, one a line, as watch() would deliver them
+                                 (canonical Extended JSON)
+  file:PATH                      the same, to a file
+  null:                          read and pace them, deliver them nowhere
+
+Examples:
+  changetape replay orders.tape mongodb://localhost:27018 --speed 10x
+  changetape replay orders.tape - --speed max --include shop.orders
+  changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
+
+Exits with 3 if an event was skipped or met a target in another state than the tape tells.")]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) tape: TapeArg,
+    /// Where to deliver; see below
+    #[arg(value_name = "SINK", env = "CHANGETAPE_SINK", hide_env_values = true)]
+    sink: Option<String>,
+    /// Read the sink's connection string from a file, so that no password stands on the command
+    /// line
+    #[arg(long, value_name = "FILE", env = "CHANGETAPE_URI_FILE")]
+    uri_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    which: SelectionArgs,
+
+    /// How fast recorded time passes: 1x, 0.5x, 10x, or max (no waiting)
+    #[arg(
+        long,
+        value_name = "SPEED",
+        default_value = "1x",
+        allow_hyphen_values = true,
+        env = "CHANGETAPE_SPEED",
+        help_heading = "Time"
+    )]
+    speed: Speed,
+
+    /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
+    /// database; repeatable
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        value_delimiter = ',',
+        env = "CHANGETAPE_MAP_NS",
+        help_heading = "Delivery"
+    )]
+    map_ns: Vec<String>,
+    #[command(flatten)]
+    shown: ShownArgs,
+    /// With file:PATH, overwrite a file that is there
+    #[arg(long, env = "CHANGETAPE_OVERWRITE", help_heading = "Delivery")]
+    overwrite: bool,
+}
+
+/// Print the events of a tape, one a line
+///
+/// Prints each event as watch() would have delivered it, as canonical Extended JSON, without
+/// waiting: a replay to standard output at --speed max.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  changetape cat orders.tape | head
+  changetape cat orders.tape --op delete --start 2026-03-01T12:00:00Z --end 2026-03-01T13:00:00Z
+  changetape cat orders.tape --include shop.orders | jq .documentKey")]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    pub(crate) tape: TapeArg,
+    #[command(flatten)]
+    which: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) shown: ShownArgs,
+}
+
+/// Which events of a tape take part.
+#[derive(Debug, Args)]
+struct SelectionArgs {
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
+    /// Begin with the first event at or after this place: a time (2026-03-01T12:00:00Z), a
+    /// cluster time (1772366400:1) or a sequence number (#42)
+    #[arg(long, value_name = "PLACE", env = "CHANGETAPE_START", help_heading = "Selection")]
+    start: Option<Position>,
+    /// End before the first event at or after this place
+    #[arg(long, value_name = "PLACE", env = "CHANGETAPE_END", help_heading = "Selection")]
+    end: Option<Position>,
+}
+
+/// How events are printed.
+#[derive(Debug, Args)]
+pub(crate) struct ShownArgs {
+    /// Print also what watch() shows only with showExpandedEvents: create, createIndexes, modify, …
+    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", help_heading = "Delivery")]
+    show_expanded_events: bool,
+}
+
+impl SelectionArgs {
+    fn selection(&self) -> Selection {
+        Selection {
+            namespaces: self.namespaces.filter(),
+            operations: self.namespaces.operations.clone(),
+            start: self.start,
+            end: self.end,
+        }
+    }
+}
+
+impl ShownArgs {
+    pub(crate) fn shown(&self) -> Shown {
+        if self.show_expanded_events { Shown::Expanded } else { Shown::Plain }
+    }
+}
+
+impl ReplayArgs {
+    pub(crate) fn sink(&self) -> anyhow::Result<SinkAddress> {
+        // Read here and not by clap, which would show a sink that it cannot read.
+        let address =
+            uri::choose(self.sink.as_deref(), self.uri_file.as_deref(), "CHANGETAPE_SINK");
+        Ok(address?.parse()?)
+    }
+
+    pub(crate) fn options(&self) -> anyhow::Result<ReplayOptions> {
+        let map = NamespaceMap::parse(&self.map_ns);
+        Ok(ReplayOptions {
+            selection: self.which.selection(),
+            speed: self.speed,
+            map: map.map_err(|error| Usage::new(error.to_string()))?,
+        })
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.shown()
+    }
+
+    pub(crate) fn overwrite(&self) -> Overwrite {
+        if self.overwrite { Overwrite::Always } else { Overwrite::Never }
+    }
+}
+
+impl CatArgs {
+    pub(crate) fn options(&self) -> ReplayOptions {
+        ReplayOptions {
+            selection: self.which.selection(),
+            speed: Speed::Max,
+            map: NamespaceMap::default(),
+        }
+    }
+}

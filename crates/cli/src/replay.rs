@@ -1,0 +1,263 @@
+//! `changetape replay` and `changetape cat`.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use changetape_replayer::sink::lines::{Overwrite, Shown};
+use changetape_replayer::{
+    Ended, Progress, Replay, ReplayOptions, SinkAddress, Speed, Stop, Summary,
+};
+use changetape_tape::TapeReader;
+use serde_json::json;
+
+use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
+use crate::exit::Exit;
+use crate::progress::{self, Line, Rate};
+use crate::{report, signals};
+
+/// Runs `changetape replay`.
+pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let job = Job {
+        tape: args.tape.path()?,
+        sink: args.sink()?,
+        options: args.options()?,
+        shown: args.shown(),
+        overwrite: args.overwrite(),
+    };
+    let printing = job.sink == SinkAddress::Stdout;
+    let summary = job.play(output)?;
+    let text = match output.format {
+        Format::Text => text(&summary),
+        Format::Json => json(&summary),
+    };
+    if !printing {
+        report::print(&text)?;
+    } else if !output.quiet {
+        // Stdout has the events; what is said about them must not end up among them.
+        // If stderr is closed, nobody wants to know.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+    Ok(exit(&summary))
+}
+
+/// Runs `changetape cat`.
+pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let job = Job {
+        tape: args.tape.path()?,
+        sink: SinkAddress::Stdout,
+        options: args.options(),
+        shown: args.shown.shown(),
+        overwrite: Overwrite::Never,
+    };
+    // Events are all there is to see, unless they go somewhere else or something is amiss.
+    let quiet = OutputArgs { quiet: true, ..output.clone() };
+    let summary = job.play(&quiet)?;
+    if summary.selected == 0 {
+        tracing::info!("{}", nothing(&summary));
+    }
+    for skipped in &summary.skipped {
+        tracing::warn!("{}", skipped_line(skipped));
+    }
+    Ok(exit(&summary))
+}
+
+/// One tape to be played into one sink.
+struct Job<'a> {
+    tape: &'a Path,
+    sink: SinkAddress,
+    options: ReplayOptions,
+    shown: Shown,
+    overwrite: Overwrite,
+}
+
+impl Job<'_> {
+    fn play(self, output: &OutputArgs) -> anyhow::Result<Summary> {
+        // The tape first: a target need not be bothered for a tape that cannot be read.
+        let tape = TapeReader::open(self.tape)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let stop = stop_on_signal()?;
+            let sink = self.sink.open(self.shown, self.overwrite).await?;
+            let progress = Arc::new(Progress::default());
+            let speed = self.options.speed;
+            let _shown = progress::show(output, line(Arc::clone(&progress), speed));
+            let replay = Replay::new(tape, self.options, sink);
+            let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
+            Ok(playing.await.context("the replay ended unexpectedly; this is a bug")??)
+        })
+    }
+}
+
+fn stop_on_signal() -> std::io::Result<Stop> {
+    let signalled = signals::stop_on_signal()?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        signalled.cancelled().await;
+        told.request();
+    });
+    Ok(stop)
+}
+
+fn exit(summary: &Summary) -> Exit {
+    match summary.ended {
+        Ended::Stopped => Exit::Interrupted,
+        Ended::AtTheEnd | Ended::SinkClosed if summary.is_faithful() => Exit::Done,
+        Ended::AtTheEnd | Ended::SinkClosed => Exit::Loss,
+    }
+}
+
+fn line(progress: Arc<Progress>, speed: Speed) -> impl FnMut() -> Line + Send + 'static {
+    let mut rate = Rate::new();
+    move || {
+        let events = progress.events();
+        let mut text =
+            format!("{}, {}", report::events(events), report::rate(rate.per_second(events)));
+        if let Some(time) = progress.tape_time() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", at {time}");
+        }
+        if speed != Speed::Max {
+            let _ = write!(text, ", late {}", report::milliseconds(progress.lateness()));
+        }
+        let (start, end) = (progress.start(), progress.end());
+        Line { text, part: Some((progress.reached().since(start), end.since(start))) }
+    }
+}
+
+fn nothing(summary: &Summary) -> String {
+    if summary.range.is_empty() {
+        "the tape has no event in this range".to_owned()
+    } else {
+        format!("none of the {} in this range is selected", report::events(summary.read))
+    }
+}
+
+fn skipped_line(skipped: &changetape_replayer::Skipped) -> String {
+    format!(
+        "skipped {}: {} (first at {})",
+        report::events(skipped.events),
+        skipped.reason,
+        skipped.first
+    )
+}
+
+fn text(summary: &Summary) -> String {
+    let mut lines = Vec::new();
+    if summary.selected == 0 {
+        lines.push(nothing(summary));
+    } else {
+        lines.push(format!(
+            "replayed {} ({}) in {}, {}{}",
+            report::events(summary.delivered),
+            report::bytes(summary.bytes),
+            report::duration(summary.elapsed),
+            report::rate(summary.events_per_second()),
+            match summary.ended {
+                Ended::AtTheEnd => String::new(),
+                Ended::Stopped => format!("; stopped before {}", summary.reached),
+                Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
+            },
+        ));
+    }
+    if let Some(late) = &summary.lateness {
+        lines.push(format!(
+            "lateness: p50 {}, p99 {}, max {}; {} over 1 ms late",
+            report::milliseconds(late.p50),
+            report::milliseconds(late.p99),
+            report::milliseconds(late.max),
+            report::events(late.late),
+        ));
+    }
+    if summary.repaired_times > 0 {
+        lines.push(format!(
+            "{} had a recorded time that went backwards; they left with the event before",
+            report::events(summary.repaired_times)
+        ));
+    }
+    lines.extend(summary.skipped.iter().map(skipped_line));
+    if summary.adapted > 0 {
+        lines.push(format!("{} had their effect already", report::events(summary.adapted)));
+    }
+    if let Some(first) = summary.first_inexact {
+        lines.push(format!(
+            "{} were applied from their public form, which does not say everything (first at \
+             {first})",
+            report::events(summary.inexact)
+        ));
+    }
+    if summary.divergent > 0 {
+        lines.push(format!(
+            "{} could not have their effect: the target differs from what the tape tells",
+            report::events(summary.divergent)
+        ));
+        lines.extend(summary.divergences.iter().map(|divergence| {
+            format!("  {} {}: {}", divergence.seq, divergence.namespace, divergence.found)
+        }));
+    }
+    lines.join("\n")
+}
+
+fn json(summary: &Summary) -> String {
+    let skipped: Vec<_> = summary
+        .skipped
+        .iter()
+        .map(|skipped| {
+            json!({
+                "reason": skipped.reason,
+                "events": skipped.events,
+                "firstSeq": skipped.first.get(),
+            })
+        })
+        .collect();
+    let divergences: Vec<_> = summary
+        .divergences
+        .iter()
+        .map(|divergence| {
+            json!({
+                "seq": divergence.seq.get(),
+                "namespace": divergence.namespace.to_string(),
+                "found": divergence.found,
+            })
+        })
+        .collect();
+    let object = json!({
+        "ended": match summary.ended {
+            Ended::AtTheEnd => "end",
+            Ended::Stopped => "stopped",
+            Ended::SinkClosed => "sinkClosed",
+        },
+        "startSeq": summary.range.start.get(),
+        "endSeq": summary.range.end.get(),
+        "reachedSeq": summary.reached.get(),
+        "read": summary.read,
+        "selected": summary.selected,
+        "delivered": summary.delivered,
+        "bytes": summary.bytes,
+        "hidden": summary.hidden,
+        "skipped": skipped,
+        "skippedEvents": summary.skipped_events(),
+        "adapted": summary.adapted,
+        "inexact": summary.inexact,
+        "divergent": summary.divergent,
+        "divergences": divergences,
+        "repairedTimes": summary.repaired_times,
+        "untimed": summary.untimed,
+        "lateness": summary.lateness.as_ref().map(|late| json!({
+            "p50Micros": report::micros(late.p50),
+            "p99Micros": report::micros(late.p99),
+            "maxMicros": report::micros(late.max),
+            "lateEvents": late.late,
+        })),
+        "elapsedSeconds": summary.elapsed.as_secs_f64(),
+        "eventsPerSecond": summary.events_per_second(),
+        "tapeTime": summary.tape_time.map(|(first, last)| json!({
+            "first": first.to_string(),
+            "last": last.to_string(),
+        })),
+    });
+    object.to_string()
+}
