@@ -1,10 +1,10 @@
 //! `changetape` itself, for tests that run it as a user does.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{Error, workspace_directory};
+use crate::{Error, cargo, workspace_directory};
 
 static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -24,8 +24,7 @@ pub fn changetape_binary() -> Result<PathBuf, Error> {
 }
 
 fn build() -> Result<PathBuf, Error> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["build", "--quiet", "--package", "changetape", "--bin", "changetape"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(workspace_directory())

@@ -57,6 +57,8 @@ pub(crate) fn python(arguments: &[&std::ffi::OsStr]) -> Result<(), Error> {
     };
     let output = Command::new("python3")
         .args(arguments)
+        // It would warn of what does not concern a directory of our own.
+        .env("PIP_ROOT_USER_ACTION", "ignore")
         .stdin(Stdio::null())
         .output()
         .map_err(|source| Error::Python { task: task(), reason: source.to_string() })?;

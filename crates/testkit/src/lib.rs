@@ -8,9 +8,11 @@
 //! data directories lie in `target/testkit/` and are swept by later runs.
 
 // What must be there before a server can start: looked for, else fetched once.
+mod cargo;
 mod error;
 mod fetch;
 pub mod mongod;
+pub mod python;
 mod workspace;
 
 // Servers of one's own.
@@ -45,6 +47,7 @@ pub mod compare;
 
 #[cfg(feature = "deployments")]
 pub use binary::changetape_binary;
+pub use cargo::cargo;
 #[cfg(feature = "deployments")]
 pub use deployment::Deployment;
 pub use error::Error;

@@ -1,0 +1,42 @@
+//! `cargo xtask`: what contributors run.
+//!
+//! - `cargo xtask test`: everything that a change must pass.
+//! - `cargo xtask tidy`: the rules of the house that no compiler checks.
+
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+commands:
+  test   everything a change must pass: formatting, clippy, tidy, documentation, all tests
+  tidy   what no compiler checks: who imports whom, module documentation, file sizes";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done: Result<()> = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
+        ["test"] => test::run(),
+        ["tidy"] => tidy::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
