@@ -1,0 +1,48 @@
+//! Plays tapes.
+//!
+//! ```text
+//!           reader thread                          player thread
+//! tape ──► selection ──► map ──► timeline ──► pages ──► pacer ──► sink
+//!          (which)       (names) (when, on    (ready,   (when,    (mongod, stdout,
+//!                                 the tape)    bounded)  here)     file, nothing)
+//! ```
+//! What decides is pure and tested with values: [`Selection`], [`NamespaceMap`],
+//! [`Timeline`], [`Pacer`]. What touches the world is short: [`clock`], the [`sink`]s.
+
+// The whole of it.
+mod replay;
+mod stop;
+
+// What is played, and under which names.
+mod namespace_map;
+mod selection;
+
+// When.
+pub mod clock;
+mod pacer;
+mod speed;
+mod timeline;
+
+// From the tape to the sink.
+mod page;
+mod player;
+mod read_ahead;
+pub mod sink;
+
+// What is told about it.
+mod error;
+mod progress;
+mod summary;
+
+pub use error::Error;
+pub use namespace_map::NamespaceMap;
+pub use pacer::Pacer;
+pub use page::Outgoing;
+pub use progress::Progress;
+pub use replay::{Replay, ReplayOptions};
+pub use selection::Selection;
+pub use sink::{Sink, SinkAddress};
+pub use speed::Speed;
+pub use stop::Stop;
+pub use summary::{Divergence, Ended, Lateness, Skipped, Summary, Tally};
+pub use timeline::{Offset, Placed, Timeline};

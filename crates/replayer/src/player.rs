@@ -1,0 +1,252 @@
+//! The player: hands events to the sink when they are due.
+//!
+//! Runs on a thread of its own. In a loop: wait until the next event is due; gather whatever
+//! else is due by then, in order, up to a bound; offer it to the sink until it has taken all
+//! of it. So events of one instant leave in one write, and when the sink is slower than the
+//! schedule, what has fallen due in the meantime leaves together, at once. Nothing is
+//! dropped, and being late moves no due time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use changetape_core::{Seq, WallTime};
+
+use crate::clock::{Clock, Instant, Waited};
+use crate::page::{Outgoing, Page};
+use crate::read_ahead::{Queue, Taken as Pages};
+use crate::sink::{Sink, Taken};
+use crate::summary::{Ended, LatenessRecorder, Tally};
+use crate::{Error, Offset, Pacer, Progress, Speed, Stop};
+
+/// The most events that are offered to a sink at once.
+const MAX_OFFER_EVENTS: usize = 4096;
+
+/// The most bytes that are offered at once; a single event may have more.
+const MAX_OFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Hands events to a sink when they are due.
+pub(crate) struct Player<'a, C> {
+    queue: &'a Queue,
+    sink: &'a mut dyn Sink,
+    clock: C,
+    speed: Speed,
+    progress: &'a Progress,
+    stop: &'a Stop,
+    /// Pages with events still to leave.
+    pages: VecDeque<Page>,
+    /// Which event of the first page is the next to leave.
+    next: usize,
+    played: Played,
+}
+
+/// What a player has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    pub(crate) delivered: u64,
+    pub(crate) bytes: u64,
+    pub(crate) reached: Option<Seq>,
+    pub(crate) tape_time: Option<(WallTime, WallTime)>,
+    pub(crate) elapsed: Duration,
+    pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) tally: Tally,
+}
+
+/// What comes next.
+enum Next {
+    /// An event, and where it lies in time.
+    At(Offset),
+    /// Nothing; why.
+    None(Ended),
+}
+
+/// An event that is due, and what is to be told about it.
+struct Due {
+    seq: Seq,
+    at: Instant,
+    time: WallTime,
+    len: usize,
+}
+
+impl<'a, C: Clock> Player<'a, C> {
+    pub(crate) fn new(
+        queue: &'a Queue,
+        sink: &'a mut dyn Sink,
+        clock: C,
+        speed: Speed,
+        progress: &'a Progress,
+        stop: &'a Stop,
+    ) -> Self {
+        let played = Played::default();
+        Self { queue, sink, clock, speed, progress, stop, pages: VecDeque::new(), next: 0, played }
+    }
+
+    /// Plays until the end, a stop or an error. What was done until then is told either way.
+    pub(crate) fn play(mut self) -> (Result<Ended, Error>, Played) {
+        let result = self.run();
+        (result, self.played)
+    }
+
+    fn run(&mut self) -> Result<Ended, Error> {
+        self.queue.wait_filled(self.stop);
+        let first = match self.next()? {
+            Next::At(offset) => offset,
+            Next::None(ended) => return self.end(ended),
+        };
+        let started = self.clock.now();
+        let pacer = Pacer::new(self.speed, started, first);
+        if pacer.is_paced() {
+            self.played.lateness = LatenessRecorder::new();
+        }
+        let ended = loop {
+            let offset = match self.next()? {
+                Next::At(offset) => offset,
+                Next::None(ended) => break ended,
+            };
+            if self.clock.wait_until(pacer.due(offset), self.stop) == Waited::Stopped {
+                break Ended::Stopped;
+            }
+            let due = self.gather(&pacer)?;
+            let ended = self.offer(&due, &pacer)?;
+            self.played.elapsed = self.clock.now().since(started);
+            if let Some(ended) = ended {
+                break ended;
+            }
+            self.leave_behind(due.len());
+        };
+        self.end(ended)
+    }
+
+    fn end(&mut self, ended: Ended) -> Result<Ended, Error> {
+        if ended != Ended::SinkClosed {
+            self.sink.finish()?;
+        }
+        Ok(ended)
+    }
+
+    /// The next event, waiting for it to be read.
+    fn next(&mut self) -> Result<Next, Error> {
+        if self.pages.is_empty() {
+            match self.queue.take(&mut self.pages, self.stop)? {
+                Pages::Pages => {}
+                Pages::End => return Ok(Next::None(Ended::AtTheEnd)),
+                Pages::Stopped => return Ok(Next::None(Ended::Stopped)),
+            }
+        }
+        let item = self.pages.front().and_then(|page| page.items().get(self.next));
+        Ok(item.map_or(Next::None(Ended::AtTheEnd), |item| Next::At(item.offset)))
+    }
+
+    /// The events that are due now, at least the first.
+    fn gather(&mut self, pacer: &Pacer) -> Result<Vec<Due>, Error> {
+        let now = self.clock.now();
+        let mut due = Vec::new();
+        let mut bytes = 0;
+        let (mut page, mut index) = (0, self.next);
+        while due.len() < MAX_OFFER_EVENTS {
+            let Some(ready) = self.pages.get(page) else {
+                // Everything at hand is due: look whether more has been read meanwhile.
+                if self.queue.has_pages() {
+                    self.queue.take(&mut self.pages, self.stop)?;
+                    continue;
+                }
+                break;
+            };
+            let Some(item) = ready.items().get(index) else {
+                (page, index) = (page + 1, 0);
+                continue;
+            };
+            let at = pacer.due(item.offset);
+            let len = ready.event_len(index);
+            let fits = at <= now && bytes + len <= MAX_OFFER_BYTES;
+            if !fits && !due.is_empty() {
+                break;
+            }
+            bytes += len;
+            due.push(Due { seq: item.seq, at, time: item.time, len });
+            index += 1;
+        }
+        Ok(due)
+    }
+
+    /// Offers events until the sink has taken all of them; otherwise why not.
+    fn offer(&mut self, due: &[Due], pacer: &Pacer) -> Result<Option<Ended>, Error> {
+        let outgoing = outgoing(&self.pages, self.next, due.len())?;
+        let (mut due, mut outgoing) = (due, outgoing.as_slice());
+        while !outgoing.is_empty() {
+            let left_out = |tally: &Tally| tally.hidden + tally.skipped_events();
+            let left_out_before = left_out(&self.played.tally);
+            let sent = self.clock.now();
+            let taken = match self.sink.deliver(outgoing, &mut self.played.tally, self.stop)? {
+                Taken::Events(taken) => taken.clamp(1, outgoing.len()),
+                Taken::Closed => return Ok(Some(Ended::SinkClosed)),
+                Taken::Stopped => return Ok(Some(Ended::Stopped)),
+            };
+            let left_out = left_out(&self.played.tally) - left_out_before;
+            let (done, rest) = due.split_at(taken);
+            self.played.record(done, left_out, sent, pacer.is_paced(), self.progress);
+            due = rest;
+            outgoing = outgoing.get(taken..).unwrap_or_default();
+            if !outgoing.is_empty() && self.stop.is_requested() {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets so many events, and the pages that have no others.
+    fn leave_behind(&mut self, events: usize) {
+        self.next += events;
+        while let Some(page) = self.pages.front() {
+            let len = page.items().len();
+            if self.next < len {
+                break;
+            }
+            self.next -= len;
+            self.pages.pop_front();
+        }
+    }
+}
+
+impl Played {
+    fn record(&mut self, done: &[Due], left_out: u64, sent: Instant, paced: bool, to: &Progress) {
+        let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
+        let delivered = (done.len() as u64).saturating_sub(left_out);
+        let bytes: u64 = done.iter().map(|due| due.len as u64).sum();
+        self.delivered += delivered;
+        self.bytes += bytes;
+        self.reached = Some(last.seq.next());
+        let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
+        self.tape_time = Some((begin, last.time));
+        if let Some(recorder) = self.lateness.as_mut().filter(|_| paced) {
+            for due in done {
+                recorder.record(sent.since(due.at));
+            }
+            to.late(sent.since(last.at));
+        }
+        to.delivered(delivered, bytes, last.seq.next(), last.time);
+    }
+}
+
+/// So many events from the first page's `next` on, ready to be offered.
+fn outgoing(
+    pages: &VecDeque<Page>,
+    next: usize,
+    events: usize,
+) -> Result<Vec<Outgoing<'_>>, Error> {
+    let mut skip = next;
+    let mut outgoing = Vec::with_capacity(events);
+    for page in pages {
+        let len = page.items().len();
+        for index in skip..len {
+            if outgoing.len() == events {
+                return Ok(outgoing);
+            }
+            outgoing.push(page.outgoing(index)?);
+        }
+        skip = skip.saturating_sub(len);
+    }
+    Ok(outgoing)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Goal: what leaves together, when, and how a replay ends, without any real time or tape.
+
+use std::sync::{Arc, Mutex};
+
+use bson::rawdoc;
+
+use super::*;
+use crate::clock::ManualClock;
+
+/// A manual clock that the sink can move too, as slow deliveries do.
+#[derive(Clone, Default)]
+struct SharedClock(Arc<Mutex<ManualClock>>);
+
+impl Clock for SharedClock {
+    fn now(&self) -> Instant {
+        self.0.lock().unwrap().now()
+    }
+
+    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
+        self.0.lock().unwrap().wait_until(due, stop)
+    }
+}
+
+/// Notes what it is given and when, takes some of it, and takes its time.
+struct Script {
+    clock: SharedClock,
+    /// How many events it takes at once.
+    takes: usize,
+    /// How long each delivery takes.
+    nanos: u64,
+    /// Each delivery: when, and which events.
+    deliveries: Vec<(u64, Vec<u64>)>,
+    finished: bool,
+    /// Requests a stop once so many deliveries have been made.
+    stop_after: usize,
+    /// Reports a closed sink instead of the delivery after these.
+    closed_after: usize,
+    /// An event that it cannot deliver.
+    skips: Option<u64>,
+}
+
+impl Script {
+    fn new(clock: &SharedClock) -> Self {
+        Self {
+            clock: clock.clone(),
+            takes: usize::MAX,
+            nanos: 0,
+            deliveries: Vec::new(),
+            finished: false,
+            stop_after: usize::MAX,
+            closed_after: usize::MAX,
+            skips: None,
+        }
+    }
+}
+
+impl Sink for Script {
+    fn deliver(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Taken, Error> {
+        if self.deliveries.len() >= self.closed_after {
+            return Ok(Taken::Closed);
+        }
+        let taken = due.len().min(self.takes);
+        let seqs = due[..taken].iter().map(|outgoing| outgoing.seq.get()).collect();
+        self.deliveries.push((self.clock.now().as_nanos(), seqs));
+        for outgoing in &due[..taken] {
+            if self.skips == Some(outgoing.seq.get()) {
+                tally.skip(outgoing.seq, "unlucky");
+            }
+        }
+        let mut clock = self.clock.0.lock().unwrap();
+        clock.now = clock.now.after_nanos(self.nanos);
+        if self.deliveries.len() >= self.stop_after {
+            stop.request();
+        }
+        Ok(Taken::Events(taken))
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.finished = true;
+        Ok(())
+    }
+}
+
+/// Pages of events at these offsets, numbered on from 0.
+fn pages(offsets: &[&[u64]]) -> Vec<Page> {
+    let mut seq = Seq::ZERO;
+    let page = |offsets: &&[u64]| {
+        let mut page = Page::default();
+        for &offset in *offsets {
+            let time = WallTime::from_millis(i64::try_from(offset / 1_000_000).unwrap());
+            page.push(seq, Offset::from_nanos(offset), time, rawdoc! {"n": 1}.as_bytes());
+            seq = seq.next();
+        }
+        page
+    };
+    offsets.iter().map(page).collect()
+}
+
+fn play(
+    offsets: &[&[u64]],
+    speed: Speed,
+    set: impl FnOnce(&mut Script),
+) -> (Ended, Played, Script) {
+    let queue = Queue::default();
+    for page in pages(offsets) {
+        queue.push(page);
+    }
+    queue.end(Ok(()));
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    set(&mut script);
+    let (progress, stop) = (Progress::default(), Stop::default());
+    let (result, played) = Player::new(&queue, &mut script, clock, speed, &progress, &stop).play();
+    assert_eq!(progress.events(), played.delivered);
+    (result.unwrap(), played, script)
+}
+
+#[test]
+fn events_leave_when_they_are_due_and_those_of_one_instant_together() {
+    let (ended, played, script) =
+        play(&[&[100, 100, 200], &[200, 500]], Speed::Factor(0.5), |_| {});
+    assert_eq!(ended, Ended::AtTheEnd);
+    assert!(script.finished);
+    // The first event leaves at once, whatever its time; events 2 and 3 lie on two pages.
+    assert_eq!(script.deliveries, [(0, vec![0, 1]), (200, vec![2, 3]), (800, vec![4])]);
+    assert_eq!(played.delivered, 5);
+    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::ZERO);
+    assert_eq!(played.reached, Some(Seq::new(5)));
+}
+
+#[test]
+fn at_full_speed_nobody_waits_and_nothing_is_late() {
+    let (_, played, script) = play(&[&[0, 1_000_000], &[u64::MAX]], Speed::Max, |_| {});
+    assert_eq!(script.deliveries, [(0, vec![0, 1, 2])]);
+    assert!(played.lateness.is_none());
+}
+
+#[test]
+fn a_slow_sink_gets_late_events_at_once_and_together_and_loses_none() {
+    let offsets: Vec<u64> = (0..10).map(|n| n * 1_000).chain([1_000_000]).collect();
+    let (_, played, script) = play(&[&offsets], Speed::ORIGINAL, |script| script.nanos = 2_500);
+    assert_eq!(
+        script.deliveries,
+        [
+            (0, vec![0]),
+            (2_500, vec![1, 2]),
+            (5_000, vec![3, 4, 5]),
+            (7_500, vec![6, 7]),
+            (10_000, vec![8, 9]),
+            (1_000_000, vec![10]),
+        ]
+    );
+    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::from_micros(2));
+}
+
+#[test]
+fn what_a_sink_does_not_take_is_offered_again() {
+    let (ended, played, script) = play(&[&[0; 4], &[0; 3]], Speed::Max, |script| script.takes = 3);
+    assert_eq!(ended, Ended::AtTheEnd);
+    let seqs: Vec<_> = script.deliveries.into_iter().map(|(_, seqs)| seqs).collect();
+    assert_eq!(seqs, [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    assert_eq!(played.delivered, 7);
+}
+
+#[test]
+fn an_offer_is_bounded() {
+    let many = vec![0; MAX_OFFER_EVENTS + 10];
+    let (_, played, script) = play(&[&many], Speed::Max, |_| {});
+    let lens: Vec<_> = script.deliveries.iter().map(|(_, seqs)| seqs.len()).collect();
+    assert_eq!(lens, [MAX_OFFER_EVENTS, 10]);
+    assert_eq!(played.delivered, many.len() as u64);
+}
+
+#[test]
+fn skipped_events_are_not_delivered_ones() {
+    let (_, played, _) = play(&[&[0; 20]], Speed::Max, |script| {
+        script.takes = 6;
+        script.skips = Some(13);
+    });
+    assert_eq!(played.delivered, 19);
+    assert_eq!(played.tally.skipped_events(), 1);
+}
+
+#[test]
+fn a_stop_ends_between_deliveries_and_the_sink_is_finished() {
+    let (ended, played, script) = play(&[&[0; 20]], Speed::Max, |script| {
+        script.takes = 5;
+        script.stop_after = 2;
+    });
+    assert_eq!(ended, Ended::Stopped);
+    assert_eq!((played.delivered, played.reached), (10, Some(Seq::new(10))));
+    assert!(script.finished);
+}
+
+#[test]
+fn a_sink_that_is_closed_ends_the_replay() {
+    let (ended, played, script) = play(&[&[0; 20]], Speed::Max, |script| {
+        script.takes = 5;
+        script.closed_after = 1;
+    });
+    assert_eq!(ended, Ended::SinkClosed);
+    assert_eq!(played.delivered, 5);
+    assert!(!script.finished);
+}
+
+#[test]
+fn what_was_read_before_a_failure_is_delivered_first() {
+    let queue = Queue::default();
+    for page in pages(&[&[0, 0]]) {
+        queue.push(page);
+    }
+    queue.end(Err(Error::BadSpeed { input: "stands for any failure".into() }));
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    let (progress, stop) = (Progress::default(), Stop::default());
+    let (result, played) =
+        Player::new(&queue, &mut script, clock, Speed::Max, &progress, &stop).play();
+    assert!(matches!(result, Err(Error::BadSpeed { .. })));
+    assert_eq!(played.delivered, 2);
+    assert_eq!(progress.reached(), Seq::new(2));
+}
+
+#[test]
+fn an_empty_selection_ends_at_once() {
+    let (ended, played, script) = play(&[], Speed::ORIGINAL, |_| {});
+    assert_eq!(ended, Ended::AtTheEnd);
+    assert_eq!((played.delivered, script.deliveries.len()), (0, 0));
+}
+
+#[test]
+fn a_full_queue_waits_for_room() {
+    // Every page is larger than the limit, so each waits until it is alone.
+    let queue = Queue::with_limit(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for page in pages(&[&[0], &[0], &[0]]) {
+                assert!(queue.push(page));
+            }
+        });
+        let mut taken = VecDeque::new();
+        for expected in 1..=3 {
+            queue.take(&mut taken, &Stop::default()).unwrap();
+            assert_eq!(taken.len(), expected);
+        }
+    });
+}
+
+#[test]
+fn nobody_waits_for_room_that_nobody_makes() {
+    let queue = Queue::with_limit(1);
+    let mut pages = pages(&[&[0], &[0]]).into_iter();
+    queue.push(pages.next().unwrap());
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| queue.push(pages.next().unwrap()));
+        queue.close();
+        assert!(!pushing.join().unwrap());
+    });
+}

@@ -1,0 +1,120 @@
+//! `Progress`: how far a replay is, readable from another thread while it runs.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use changetape_core::{Seq, WallTime};
+
+/// A tape's time before anything was delivered.
+const NO_TIME: i64 = i64::MIN;
+
+/// How far a replay is. Each figure is right by itself; together they are of about one
+/// moment.
+#[derive(Debug)]
+pub struct Progress {
+    start: AtomicU64,
+    end: AtomicU64,
+    read: AtomicU64,
+    reached: AtomicU64,
+    events: AtomicU64,
+    bytes: AtomicU64,
+    tape_time: AtomicI64,
+    lateness_nanos: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            tape_time: AtomicI64::new(NO_TIME),
+            lateness_nanos: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Progress {
+    /// Where the replay begins.
+    #[must_use]
+    pub fn start(&self) -> Seq {
+        seq(&self.start)
+    }
+
+    /// One past the last event that it may reach.
+    #[must_use]
+    pub fn end(&self) -> Seq {
+        seq(&self.end)
+    }
+
+    /// How far the tape was read; ahead of [`reached`](Self::reached).
+    #[must_use]
+    pub fn read(&self) -> Seq {
+        seq(&self.read)
+    }
+
+    /// One past the last event that the sink has acknowledged or that was left out.
+    #[must_use]
+    pub fn reached(&self) -> Seq {
+        seq(&self.reached)
+    }
+
+    /// Events that the sink has acknowledged.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of those events.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The recorded time of the last of those events.
+    #[must_use]
+    pub fn tape_time(&self) -> Option<WallTime> {
+        let millis = self.tape_time.load(Ordering::Relaxed);
+        (millis != NO_TIME).then(|| WallTime::from_millis(millis))
+    }
+
+    /// How late the last of those events left; zero where nothing is paced.
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
+        Duration::from_nanos(self.lateness_nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn begin(&self, start: Seq, end: Seq) {
+        for figure in [&self.start, &self.read, &self.reached] {
+            figure.store(start.get(), Ordering::Relaxed);
+        }
+        self.end.store(end.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn reading(&self, to: Seq) {
+        self.read.store(to.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn delivered(&self, events: u64, bytes: u64, next: Seq, time: WallTime) {
+        self.events.fetch_add(events, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tape_time.store(time.as_millis(), Ordering::Relaxed);
+        self.reached.store(next.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn passed(&self, next: Seq) {
+        self.reached.store(next.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn late(&self, by: Duration) {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.lateness_nanos.store(nanos, Ordering::Relaxed);
+    }
+}
+
+fn seq(figure: &AtomicU64) -> Seq {
+    Seq::new(figure.load(Ordering::Relaxed))
+}

@@ -1,0 +1,138 @@
+//! `Replay`: one tape played into one sink.
+
+use std::thread;
+
+use changetape_core::Seq;
+use changetape_tape::TapeReader;
+
+use crate::clock::HostClock;
+use crate::player::{Played, Player};
+use crate::read_ahead::{Queue, Reader};
+use crate::sink::Sink;
+use crate::summary::{Ended, Summary, Tally};
+use crate::{Error, NamespaceMap, Progress, Selection, Speed, Stop, Timeline};
+
+/// What to play and how.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// Which events take part.
+    pub selection: Selection,
+    /// How fast recorded time passes.
+    pub speed: Speed,
+    /// Under which names.
+    pub map: NamespaceMap,
+}
+
+impl Default for ReplayOptions {
+    /// The whole tape, in its own rhythm, under its own names.
+    fn default() -> Self {
+        Self {
+            selection: Selection::default(),
+            speed: Speed::ORIGINAL,
+            map: NamespaceMap::default(),
+        }
+    }
+}
+
+/// One tape played into one sink.
+pub struct Replay {
+    tape: TapeReader,
+    options: ReplayOptions,
+    sink: Box<dyn Sink>,
+}
+
+impl Replay {
+    /// A replay that has not begun.
+    #[must_use]
+    pub fn new(tape: TapeReader, options: ReplayOptions, sink: Box<dyn Sink>) -> Self {
+        Self { tape, options, sink }
+    }
+
+    /// Plays to the end, until a stop is requested or until something fails, on two threads
+    /// of its own. Blocks: from asynchronous code, call it where blocking is allowed
+    /// (`spawn_blocking`).
+    ///
+    /// # Errors
+    /// See [`Error`]. `progress` then tells how far the replay came.
+    pub fn run(mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
+        let range = self.options.selection.range(&self.tape)?;
+        progress.begin(range.start, range.end);
+        self.sink.begin(self.tape.metadata())?;
+
+        let queue = Queue::default();
+        let mut reader = Reader {
+            selection: &self.options.selection,
+            map: &self.options.map,
+            progress,
+            timeline: Timeline::default(),
+            tally: Tally::default(),
+            read: 0,
+            selected: 0,
+        };
+        let (sink, speed, tape) = (self.sink.as_mut(), self.options.speed, &self.tape);
+        let (result, played) = thread::scope(|scope| {
+            let (queue, reader, range) = (&queue, &mut reader, &range);
+            let reading = thread::Builder::new()
+                .name("changetape-reader".to_owned())
+                .spawn_scoped(scope, move || reader.run(tape, range, queue))
+                .map_err(Error::Thread)?;
+            let playing = thread::Builder::new()
+                .name("changetape-player".to_owned())
+                .spawn_scoped(scope, move || {
+                    let clock = HostClock::for_this_thread();
+                    Player::new(queue, sink, clock, speed, progress, stop).play()
+                })
+                .map_err(|error| {
+                    queue.close();
+                    Error::Thread(error)
+                })?;
+            let played = playing.join();
+            // Without anybody to take pages the reader would wait for ever.
+            queue.close();
+            let read = reading.join();
+            match (played, read) {
+                (Ok(played), Ok(())) => Ok(played),
+                (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
+            }
+        })?;
+        let ended = result?;
+        let reached = match ended {
+            Ended::AtTheEnd => range.end,
+            Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),
+        };
+        progress.passed(reached);
+        Ok(summary(ended, range, reached, played, reader))
+    }
+}
+
+fn summary(
+    ended: Ended,
+    range: std::ops::Range<Seq>,
+    reached: Seq,
+    played: Played,
+    reader: Reader<'_>,
+) -> Summary {
+    let mut tally = played.tally;
+    tally.merge(reader.tally);
+    Summary {
+        ended,
+        range,
+        reached,
+        read: reader.read,
+        selected: reader.selected,
+        delivered: played.delivered,
+        bytes: played.bytes,
+        hidden: tally.hidden,
+        skipped: tally.skipped,
+        adapted: tally.adapted,
+        inexact: tally.inexact,
+        first_inexact: tally.first_inexact,
+        divergent: tally.divergent,
+        divergences: tally.divergences,
+        repaired_times: reader.timeline.repaired(),
+        untimed: reader.timeline.untimed(),
+        lateness: played.lateness.and_then(|recorder| recorder.summary()),
+        elapsed: played.elapsed,
+        tape_time: played.tape_time,
+    }
+}

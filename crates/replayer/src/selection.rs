@@ -1,0 +1,114 @@
+//! `Selection`: which events of a tape take part in a replay.
+
+use std::ops::Range;
+
+use changetape_core::{ChangeEvent, Namespace, NamespaceFilter, OperationType, Position, Seq};
+use changetape_tape::TapeReader;
+
+use crate::Error;
+
+/// Which events take part. The default is all of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Selection {
+    /// By namespace. A rename belongs if its old name or its new name does; an event without
+    /// a namespace (`invalidate`) always does.
+    pub namespaces: NamespaceFilter,
+    /// By operation type; empty means all.
+    pub operations: Vec<OperationType>,
+    /// The first event that takes part; `None` for the tape's first.
+    pub start: Option<Position>,
+    /// The first event that no longer does; `None` for none.
+    pub end: Option<Position>,
+}
+
+impl Selection {
+    /// The part of a tape between start and end; empty if the end comes first.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] if the tape cannot be read.
+    pub fn range(&self, tape: &TapeReader) -> Result<Range<Seq>, Error> {
+        let seek = |position: Option<Position>, otherwise| match position {
+            Some(position) => tape.seek(position).map_err(Error::tape),
+            None => Ok(otherwise),
+        };
+        let start = seek(self.start, Seq::ZERO)?;
+        let end = seek(self.end, tape.end())?;
+        Ok(start..end.max(start))
+    }
+
+    /// Whether an event inside the range takes part.
+    ///
+    /// # Errors
+    /// What is wrong with the event, if its fields cannot be read.
+    pub fn covers(&self, event: &ChangeEvent<'_>) -> Result<bool, changetape_core::Error> {
+        if !self.operations.is_empty() && !self.operations.contains(&event.operation_type()?) {
+            return Ok(false);
+        }
+        if self.namespaces.is_empty() {
+            return Ok(true);
+        }
+        let matches = |ns: Option<Namespace>| ns.map(|ns| self.namespaces.matches(&ns));
+        match (matches(event.namespace()?), matches(event.renamed_to()?)) {
+            (None, _) => Ok(true),
+            (Some(old), new) => Ok(old || new.unwrap_or(false)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::raw::RawDocumentBuf;
+    use bson::rawdoc;
+
+    use super::*;
+
+    fn covers(include: &[&str], exclude: &[&str], event: RawDocumentBuf) -> bool {
+        let patterns = |texts: &[&str]| texts.iter().map(|p| p.parse().unwrap()).collect();
+        let namespaces = NamespaceFilter { include: patterns(include), exclude: patterns(exclude) };
+        let selection = Selection { namespaces, ..Selection::default() };
+        selection.covers(&ChangeEvent::from(event)).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_decides() {
+        let insert = || rawdoc! {"operationType": "insert", "ns": {"db": "shop", "coll": "orders"}};
+        assert!(covers(&[], &[], insert()));
+        assert!(covers(&["shop"], &[], insert()));
+        assert!(!covers(&["shop.items"], &[], insert()));
+        assert!(!covers(&["shop"], &["*.orders"], insert()));
+    }
+
+    #[test]
+    fn a_rename_belongs_by_either_name() {
+        let rename = || {
+            rawdoc! {
+                "operationType": "rename",
+                "ns": {"db": "shop", "coll": "new"},
+                "to": {"db": "shop", "coll": "orders"},
+            }
+        };
+        assert!(covers(&["shop.new"], &[], rename()));
+        assert!(covers(&["shop.orders"], &[], rename()));
+        assert!(!covers(&["shop.items"], &[], rename()));
+        assert!(covers(&["shop"], &["shop.new"], rename()), "the new name still belongs");
+        assert!(!covers(&["shop"], &["shop.new", "shop.orders"], rename()));
+    }
+
+    #[test]
+    fn an_event_without_a_namespace_belongs() {
+        assert!(covers(&["shop"], &[], rawdoc! {"operationType": "invalidate"}));
+    }
+
+    #[test]
+    fn operation_types_decide() {
+        let selection = Selection {
+            operations: vec![OperationType::Insert, OperationType::Other("odd".into())],
+            ..Selection::default()
+        };
+        for (operation, expected) in [("insert", true), ("odd", true), ("delete", false)] {
+            let event = ChangeEvent::from(rawdoc! {"operationType": operation});
+            assert_eq!(selection.covers(&event).unwrap(), expected, "{operation}");
+        }
+        assert!(selection.covers(&ChangeEvent::from(rawdoc! {})).is_err());
+    }
+}

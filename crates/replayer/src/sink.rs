@@ -1,0 +1,69 @@
+//! `Sink`: where a replay delivers.
+//!
+//! | address | sink |
+//! | --- | --- |
+//! | `mongodb://…`, `mongodb+srv://…` | [`mongod`]: applies each event to a database |
+//! | `-`, `file:PATH` | [`lines`]: one public event a line, as canonical Extended JSON |
+//! | `null:` | [`null`]: takes everything and keeps nothing |
+
+mod address;
+pub mod json;
+pub mod lines;
+pub mod mongod;
+pub mod null;
+
+use changetape_tape::Metadata;
+
+use crate::page::Outgoing;
+use crate::summary::Tally;
+use crate::{Error, Stop};
+
+pub use address::SinkAddress;
+
+/// What came of offering events to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The sink is done with so many of them, from the first on; at least one. What they
+    /// did is acknowledged by whatever the sink delivers to.
+    Events(usize),
+    /// Nobody reads the sink any more.
+    Closed,
+    /// A stop was requested while the sink waited for something.
+    Stopped,
+}
+
+/// Where a replay delivers.
+///
+/// A sink is offered events that are due, in order, and says how many from the first on it
+/// has dealt with. So it chooses what goes together into one write or one command, and what
+/// it has not taken is offered again, perhaps with more.
+pub trait Sink: Send {
+    /// The tape that is about to be played.
+    ///
+    /// # Errors
+    /// If the sink cannot play it.
+    fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
+        let _ = tape;
+        Ok(())
+    }
+
+    /// Delivers one or more of `due`, which is never empty, from the first on. What is worth
+    /// telling about them goes into `tally`.
+    ///
+    /// # Errors
+    /// If the first of them cannot be delivered.
+    fn deliver(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Taken, Error>;
+
+    /// Nothing more follows: everything was delivered, or a stop was requested.
+    ///
+    /// # Errors
+    /// If the sink cannot keep what it took.
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! `SinkAddress`: a sink as the command line names it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use changetape_deployment::{Deployment, redact};
+
+use super::Sink;
+use super::lines::{LinesSink, Overwrite, Shown};
+use super::mongod::MongodSink;
+use super::null::NullSink;
+use crate::Error;
+
+/// Where a replay delivers, as the command line names it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SinkAddress {
+    /// `mongodb://…` or `mongodb+srv://…`: a deployment to apply the events to. May contain
+    /// a password, which neither `Display` nor `Debug` shows.
+    Mongodb(String),
+    /// `-`: standard output.
+    Stdout,
+    /// `file:PATH`.
+    File(PathBuf),
+    /// `null:`.
+    Null,
+}
+
+impl SinkAddress {
+    /// Opens the sink: connects to the deployment, creates the file.
+    ///
+    /// # Errors
+    /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
+    /// [`Error::Write`] if the file cannot be created.
+    pub async fn open(&self, shown: Shown, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
+        Ok(match self {
+            Self::Mongodb(uri) => {
+                let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
+                Box::new(MongodSink::new(deployment).await?)
+            }
+            Self::Stdout => Box::new(LinesSink::stdout(shown)),
+            Self::File(path) => Box::new(LinesSink::create(path, overwrite, shown)?),
+            Self::Null => Box::new(NullSink),
+        })
+    }
+}
+
+impl FromStr for SinkAddress {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text == "-" {
+            return Ok(Self::Stdout);
+        }
+        if text == "null:" {
+            return Ok(Self::Null);
+        }
+        if text.starts_with("mongodb://") || text.starts_with("mongodb+srv://") {
+            return Ok(Self::Mongodb(text.to_owned()));
+        }
+        match text.strip_prefix("file:") {
+            Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err(Error::BadSink { input: redact(text) }),
+        }
+    }
+}
+
+impl fmt::Display for SinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mongodb(uri) => f.write_str(&redact(uri)),
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Null => f.write_str("null:"),
+        }
+    }
+}
+
+impl fmt::Debug for SinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SinkAddress({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_accepted_form_is_read() {
+        for (text, address) in [
+            ("-", SinkAddress::Stdout),
+            ("null:", SinkAddress::Null),
+            ("file:out.ndjson", SinkAddress::File("out.ndjson".into())),
+            ("file:/tmp/a b", SinkAddress::File("/tmp/a b".into())),
+            ("mongodb://db1/", SinkAddress::Mongodb("mongodb://db1/".into())),
+            ("mongodb+srv://db", SinkAddress::Mongodb("mongodb+srv://db".into())),
+        ] {
+            assert_eq!(text.parse::<SinkAddress>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_forms_it_could_have() {
+        for text in ["", "file:", "null", "out.json", "http://x", "mongo://x", "nats://x"] {
+            let error = text.parse::<SinkAddress>().unwrap_err().to_string();
+            for form in ["mongodb://", "mongodb+srv://", "file:PATH", "null:", "- ("] {
+                assert!(error.contains(form), "{text:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_password_is_ever_shown() {
+        let address: SinkAddress = "mongodb://anna:secret@db1/".parse().unwrap();
+        assert_eq!(address.to_string(), "mongodb://anna:***@db1/");
+        assert!(!format!("{address:?}").contains("secret"));
+        let error = "mongo://anna:secret@db1/".parse::<SinkAddress>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,327 @@
+//! The sink that applies events to a MongoDB deployment.
+//!
+//! ```text
+//! due events ─► run (one command's worth) ─► target (session, retries) ─► reply ─► tally
+//!            └► definition (DDL: one event, its own command) ─┘
+//! ```
+//! | event | command | if the target is in another state |
+//! | --- | --- | --- |
+//! | insert | `insert`; where documents turn out to be there, `update` with upsert | the document is replaced; *adapted* |
+//! | update, raw diff | `update` with `$_internalApplyOplogUpdate` | a missing document is *divergent*, never made up |
+//! | update, public, with post-image | `update` with upsert | the document is put in place; *adapted* |
+//! | update, public | `update` with operators | the same as with a raw diff; always *inexact* |
+//! | replace | `update` with upsert | the document is put in place; *adapted* |
+//! | delete | `delete` | *adapted* |
+//! | create, createIndexes, dropIndexes, modify, rename, drop, dropDatabase | the command of that name | see [`definition`] |
+//! | invalidate | none: it says something of the stream, not of the data | |
+//! | sharding, split events, what is not known | *skipped*, with the reason | |
+//!
+//! # Order
+//! Events are applied in the order of the tape, one command at a time. Events that follow one
+//! another, on one namespace and with one command, go together; updates, replaces and upserts
+//! are all one command.
+//!
+//! # Exactly once
+//! Each command for documents carries the session's id and a transaction number of its own,
+//! as the drivers' retryable writes do, and waits for a majority. When the primary is lost,
+//! the same command is sent again until it is answered: statements that the new primary
+//! already knows are not executed twice, and nothing that was acknowledged can be rolled
+//! back. So re-sending needs no operation to be idempotent. A standalone mongod keeps no such
+//! record: there a broken connection ends the replay ([`TargetError::Interrupted`]).
+
+mod definition;
+mod error;
+mod public_update;
+mod reply;
+mod run;
+mod statement;
+mod target;
+
+use std::time::Duration;
+
+use changetape_core::{Namespace, OperationType, Seq};
+use changetape_deployment::{Deployment, Topology};
+use changetape_tape::Metadata;
+
+use super::{Sink, Taken};
+use crate::page::Outgoing;
+use crate::summary::{Divergence, Tally};
+use crate::{Error, Stop};
+pub use error::TargetError;
+use reply::Reply;
+use run::{Planned, Run};
+use statement::{Effect, Form};
+use target::{Target, Trouble};
+
+/// Applies events to a MongoDB deployment.
+pub struct MongodSink {
+    target: Target,
+    form: Form,
+}
+
+/// The event that a command is, or begins, and so what a failure is named after.
+#[derive(Debug, Clone)]
+struct Subject {
+    seq: Seq,
+    operation: OperationType,
+    namespace: Namespace,
+}
+
+/// Why an event was not dealt with.
+enum Halt {
+    /// A stop was requested.
+    Stopped,
+    /// It cannot be.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl MongodSink {
+    /// A sink that applies to `deployment`. Must be called inside a multi-threaded tokio
+    /// runtime, which must live as long as the sink.
+    ///
+    /// # Errors
+    /// [`Error::Deployment`] if the deployment gives no session.
+    pub async fn new(deployment: Deployment) -> Result<Self, Error> {
+        let sharded = deployment.topology() == Topology::Sharded;
+        let target = Target::new(deployment).await.map_err(Error::deployment)?;
+        Ok(Self { target, form: Form { sharded, ..Form::default() } })
+    }
+
+    /// How long to wait for the target when it goes away; a minute unless told.
+    #[must_use]
+    pub fn with_max_outage(mut self, max_outage: Duration) -> Self {
+        self.target.set_max_outage(max_outage);
+        self
+    }
+
+    /// Applies as many events, from the first on, as one command takes.
+    fn apply(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        let Some(first) = due.first() else { return Ok(0) };
+        if first.event.document("splitEvent").map_err(Error::event(first.seq))?.is_some() {
+            tally.skip(first.seq, "the server split the event, and parts are not put together yet");
+            return Ok(1);
+        }
+        let Some(subject) = Subject::of(first)? else { return Ok(1) };
+        if !subject.operation.is_document_change() {
+            return self.define(first, &subject, tally, stop);
+        }
+        loop {
+            let taken = self.change(due, &subject, tally, stop)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Runs the command of one event that is not about documents.
+    fn define(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        use definition::{Found, Plan};
+        let plan = definition::plan(&outgoing.event, &subject.operation, &subject.namespace);
+        let commands = match plan.map_err(Error::event(subject.seq))? {
+            Plan::Commands(commands) => commands,
+            Plan::Skip(reason) => {
+                tally.skip(subject.seq, reason);
+                return Ok(1);
+            }
+        };
+        let mut already_so = false;
+        for command in commands {
+            let found = definition::execute(&mut self.target, &command, &subject.namespace, stop);
+            match found.map_err(|trouble| self.failure(subject, trouble))? {
+                Found::AsExpected => {}
+                Found::AlreadySo => already_so = true,
+                Found::Divergent(found) => {
+                    tally.diverge(1);
+                    let (seq, namespace) = (subject.seq, subject.namespace.clone());
+                    tally.list(Divergence { seq, namespace, found });
+                }
+            }
+        }
+        tally.adapt(u64::from(already_so));
+        Ok(1)
+    }
+
+    /// Runs one command's worth of document changes; 0 taken if they have to be offered
+    /// again in another form.
+    fn change(
+        &mut self,
+        due: &[Outgoing<'_>],
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        let mut run = Run::gather(due, &subject.namespace, self.form)?;
+        let number = self.target.next_transaction();
+        let command = run.command(number).map_err(Error::event(subject.seq))?;
+        let db = &subject.namespace.db;
+        let reply = self.target.write(db, &command, stop);
+        let reply = reply.map_err(|trouble| self.failure(subject, trouble))?;
+        let reply = Reply::read(&reply).ok_or_else(|| self.nonsense(subject, &reply))?;
+        let done = match reply.first_error() {
+            None => run.planned().len(),
+            Some(error) if run.is_insert() && error.is_taken_id() => {
+                // A re-run, or a tape that begins earlier than the target's data ends.
+                self.form.documents_exist = true;
+                error.index
+            }
+            Some(error) => {
+                let at = run.planned().get(error.index).and_then(|planned| due.get(planned.event));
+                let subject = match at {
+                    Some(outgoing) => Subject::of(outgoing)?.unwrap_or_else(|| subject.clone()),
+                    None => subject.clone(),
+                };
+                return Err(self.failure(&subject, Trouble::Refused(error.refusal.clone())));
+            }
+        };
+        let planned = run.planned().get(..done).unwrap_or_default();
+        self.settle(planned, &reply, subject, tally, stop)?;
+        Ok(planned.last().map_or(0, |last| last.event + 1))
+    }
+
+    /// Tells what the reply to a run says about the state of the target.
+    fn settle(
+        &mut self,
+        done: &[Planned],
+        reply: &Reply,
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        let (mut inserted_anew, mut present) = (false, false);
+        for (index, planned) in done.iter().enumerate() {
+            let upserted = reply.upserted.contains(&index);
+            match planned.effect {
+                Effect::PutAgain => {
+                    tally.adapt(u64::from(!upserted));
+                    inserted_anew |= upserted;
+                    present |= !upserted;
+                }
+                Effect::Replace => tally.adapt(u64::from(upserted)),
+                Effect::Insert | Effect::Update | Effect::Delete | Effect::Prepare => {}
+            }
+            if planned.inexact {
+                tally.inexact(planned.seq);
+            }
+        }
+        // As soon as documents are new again, plain inserts are quicker again.
+        if inserted_anew && !present {
+            self.form.documents_exist = false;
+        }
+        let missing = (done.len() as u64).saturating_sub(reply.n);
+        let deletes = done.iter().any(|planned| planned.effect == Effect::Delete);
+        if missing > 0 && deletes {
+            tally.adapt(missing);
+        } else if missing > 0 {
+            self.find_missing(done, missing, subject, tally, stop)?;
+        }
+        Ok(())
+    }
+
+    /// A command says how many documents were missing, not which. One look for each says.
+    fn find_missing(
+        &mut self,
+        done: &[Planned],
+        missing: u64,
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        // An event of several statements misses its document as often, and diverges once.
+        let several = done.iter().any(|planned| planned.weight > 1);
+        let (mut unexplained, mut events) = (missing, 0);
+        for planned in done.iter().filter(|planned| planned.effect == Effect::Update) {
+            if unexplained == 0 || !(several || tally.wants_divergences()) {
+                break;
+            }
+            let namespace = &subject.namespace;
+            let there = self.target.has_document(namespace, &planned.query, stop);
+            if !there.map_err(|trouble| self.failure(subject, trouble))? {
+                events += 1;
+                unexplained = unexplained.saturating_sub(planned.weight);
+                let found = "no such document to update";
+                tally.list(Divergence { seq: planned.seq, namespace: namespace.clone(), found });
+            }
+        }
+        tally.diverge(events + unexplained);
+        Ok(())
+    }
+
+    fn failure(&self, subject: &Subject, trouble: Trouble) -> Halt {
+        let Subject { seq, operation, namespace } = subject.clone();
+        let error = match trouble {
+            Trouble::Stopped => return Halt::Stopped,
+            Trouble::Refused(refusal) => {
+                let hosts = self.target.hosts().to_owned();
+                TargetError::Refused { hosts, operation, seq, namespace, refusal }
+            }
+            Trouble::Failed(source) => TargetError::Failed { operation, seq, namespace, source },
+            Trouble::Away { waited, source } => TargetError::Away { seq, waited, source },
+            Trouble::Interrupted(source) => TargetError::Interrupted { seq, source },
+        };
+        Error::Target(Box::new(error)).into()
+    }
+
+    fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
+        let Subject { seq, operation, .. } = subject.clone();
+        let answer = reply.to_string().chars().take(300).collect();
+        let hosts = self.target.hosts().to_owned();
+        Error::Target(Box::new(TargetError::Answer { hosts, operation, seq, answer }))
+    }
+}
+
+impl Sink for MongodSink {
+    fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
+        let full_document = tape.stream.full_document.as_deref();
+        self.form.post_images = matches!(full_document, Some("required" | "whenAvailable"));
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Taken, Error> {
+        match self.apply(due, tally, stop) {
+            Ok(taken) => Ok(Taken::Events(taken)),
+            Err(Halt::Stopped) => Ok(Taken::Stopped),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+}
+
+impl Subject {
+    /// What an event is about; `None` if it is about nothing (`invalidate`).
+    fn of(outgoing: &Outgoing<'_>) -> Result<Option<Self>, Error> {
+        let bad = Error::event(outgoing.seq);
+        let operation = outgoing.event.operation_type().map_err(&bad)?;
+        if operation == OperationType::Invalidate {
+            return Ok(None);
+        }
+        let namespace = outgoing.event.namespace().map_err(&bad)?;
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            // What is not known is skipped, whatever it lacks.
+            None if matches!(operation, OperationType::Other(_)) => Namespace::database(""),
+            None => return Err(bad(changetape_core::Error::MissingField { field: "ns" })),
+        };
+        Ok(Some(Self { seq: outgoing.seq, operation, namespace }))
+    }
+}

@@ -1,0 +1,245 @@
+//! Collections, views and indexes: events that are about no document.
+//!
+//! | event | command | already so (*adapted*) | *divergent* |
+//! | --- | --- | --- | --- |
+//! | create | `create` | it exists with the same options | it exists with others |
+//! | createIndexes | `createIndexes` | (the server says nothing) | |
+//! | dropIndexes | `dropIndexes`, one for each | collection or index is not there | |
+//! | modify | `collMod` | | collection or index is not there |
+//! | rename | `renameCollection`, `dropTarget: true` | only the new name exists | neither exists |
+//! | drop | `drop` | it is not there | |
+//! | dropDatabase | `dropDatabase` | | |
+//!
+//! What the command takes comes from `operationDescription`, byte for byte, except `temp`
+//! (only the server itself makes temporary collections, and a restart would remove them) and
+//! an index's `ns` (which servers before 4.4 wrote). A rename always drops its target: where
+//! the source succeeded, either nothing was there or it was dropped, and a rename over a
+//! collection has no `drop` event of its own.
+//!
+//! A time-series collection shows as the creation of a view whose data no change stream
+//! contains; it is skipped. So are the sharding commands.
+
+use bson::Document;
+use bson::raw::{RawDocument, RawDocumentBuf};
+use changetape_core::raw::{self, DocumentWriter, Element, kind};
+use changetape_core::{ChangeEvent, Error, Namespace, OperationType};
+use std::borrow::Cow;
+
+use super::target::{Target, Trouble, write_concern};
+use crate::Stop;
+
+const WHAT: &str = "the event";
+
+/// `NamespaceNotFound`.
+const NAMESPACE_NOT_FOUND: i32 = 26;
+/// `IndexNotFound`.
+const INDEX_NOT_FOUND: i32 = 27;
+/// `NamespaceExists`.
+const NAMESPACE_EXISTS: i32 = 48;
+
+/// What is to be done about an event.
+pub(super) enum Plan {
+    /// Run these, in order.
+    Commands(Vec<Definition>),
+    /// Nothing can be done; why.
+    Skip(Cow<'static, str>),
+}
+
+/// A command.
+#[derive(Debug)]
+pub(super) struct Definition {
+    db: String,
+    command: RawDocumentBuf,
+    check: Check,
+}
+
+/// What it means when the server finds its object missing, or there.
+#[derive(Debug, Clone, PartialEq)]
+enum Check {
+    /// Nothing: any refusal is a failure.
+    None,
+    /// Dropping what is not there.
+    MayBeGone,
+    /// Changing what is not there.
+    MustBeThere,
+    /// Creating what is there, with these options.
+    MayExist(Document),
+    /// Renaming what is not there, to this.
+    MayHaveMoved(Namespace),
+}
+
+/// In which state a command found its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    AsExpected,
+    AlreadySo,
+    Divergent(&'static str),
+}
+
+/// Says what is to be done about an event.
+pub(super) fn plan(
+    event: &ChangeEvent<'_>,
+    operation: &OperationType,
+    ns: &Namespace,
+) -> Result<Plan, Error> {
+    let coll = ns.coll.as_deref().unwrap_or_default();
+    let described = || {
+        let missing = Error::MissingField { field: "operationDescription" };
+        event.operation_description()?.ok_or(missing)
+    };
+    let simple = |verb: &str, check| {
+        let mut writer = DocumentWriter::new();
+        writer.string(verb.as_bytes(), coll.as_bytes());
+        finish(&ns.db, writer, check)
+    };
+    let definition = match operation {
+        OperationType::Create => return create(described()?, ns, coll),
+        OperationType::CreateIndexes => {
+            let mut writer = DocumentWriter::new();
+            writer.string(b"createIndexes", coll.as_bytes());
+            copy_indexes(&mut writer, described()?)?;
+            finish(&ns.db, writer, Check::None)?
+        }
+        OperationType::DropIndexes => return drop_indexes(described()?, ns, coll),
+        OperationType::Modify => {
+            let mut writer = DocumentWriter::new();
+            writer.string(b"collMod", coll.as_bytes());
+            for element in raw::elements(WHAT, described()?.as_bytes())? {
+                writer.element(element?);
+            }
+            finish(&ns.db, writer, Check::MustBeThere)?
+        }
+        OperationType::Rename => {
+            let to = event.renamed_to()?.ok_or(Error::MissingField { field: "to" })?;
+            let mut writer = DocumentWriter::new();
+            writer.string(b"renameCollection", ns.to_string().as_bytes());
+            writer.string(b"to", to.to_string().as_bytes());
+            writer.value(kind::BOOLEAN, b"dropTarget", &[1]);
+            finish("admin", writer, Check::MayHaveMoved(to))?
+        }
+        OperationType::Drop => simple("drop", Check::MayBeGone)?,
+        OperationType::DropDatabase => {
+            let mut writer = DocumentWriter::new();
+            writer.int32(b"dropDatabase", 1);
+            finish(&ns.db, writer, Check::MayBeGone)?
+        }
+        OperationType::ShardCollection
+        | OperationType::RefineCollectionShardKey
+        | OperationType::ReshardCollection => {
+            return Ok(Plan::Skip("how a collection is sharded is not replayed".into()));
+        }
+        other => return Ok(Plan::Skip(format!("{other} events are not known").into())),
+    };
+    Ok(Plan::Commands(vec![definition]))
+}
+
+/// Runs a command and says what it found.
+pub(super) fn execute(
+    target: &mut Target,
+    definition: &Definition,
+    ns: &Namespace,
+    stop: &Stop,
+) -> Result<Found, Trouble> {
+    let refusal = match target.define(&definition.db, &definition.command, stop) {
+        Ok(_) => return Ok(Found::AsExpected),
+        Err(Trouble::Refused(refusal)) => refusal,
+        Err(trouble) => return Err(trouble),
+    };
+    Ok(match (&definition.check, refusal.code) {
+        (Check::MayBeGone, NAMESPACE_NOT_FOUND | INDEX_NOT_FOUND) => Found::AlreadySo,
+        (Check::MustBeThere, NAMESPACE_NOT_FOUND) => Found::Divergent("no such collection"),
+        (Check::MustBeThere, INDEX_NOT_FOUND) => Found::Divergent("no such index"),
+        (Check::MayHaveMoved(to), NAMESPACE_NOT_FOUND) => match target.collection(to, stop)? {
+            Some(_) => Found::AlreadySo,
+            None => Found::Divergent("no such collection to rename"),
+        },
+        (Check::MayExist(options), NAMESPACE_EXISTS) => {
+            let there = target.collection(ns, stop)?;
+            let same = |there: &Document| there.get_document("options").is_ok_and(|o| o == options);
+            if there.as_ref().is_some_and(same) {
+                Found::AlreadySo
+            } else {
+                Found::Divergent("a collection with other options")
+            }
+        }
+        _ => return Err(Trouble::Refused(refusal)),
+    })
+}
+
+fn create(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan, Error> {
+    let mut writer = DocumentWriter::new();
+    writer.string(b"create", coll.as_bytes());
+    // As `listCollections` tells them.
+    let mut options = DocumentWriter::new();
+    for element in raw::elements(WHAT, description.as_bytes())? {
+        let element = element?;
+        match element.name {
+            b"temp" => continue,
+            b"timeseries" => return Ok(time_series()),
+            b"viewOn" if is_bucket(element) => return Ok(time_series()),
+            b"idIndex" => {}
+            _ => options.element(element),
+        }
+        writer.element(element);
+    }
+    let options = Document::try_from(options.finish()?)
+        .map_err(|source| Error::Malformed { what: WHAT, source: Box::new(source) })?;
+    Ok(Plan::Commands(vec![finish(&ns.db, writer, Check::MayExist(options))?]))
+}
+
+/// Whether a view is on what the server keeps a time-series collection's data in.
+fn is_bucket(view_on: Element<'_>) -> bool {
+    view_on.value.get(4..).is_some_and(|name| name.starts_with(b"system.buckets."))
+}
+
+fn time_series() -> Plan {
+    Plan::Skip("no change stream contains the data of time-series collections".into())
+}
+
+fn drop_indexes(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan, Error> {
+    let mut definitions = Vec::new();
+    for index in indexes(description)? {
+        let name = raw::find(WHAT, index?.value, "name")?;
+        let name =
+            name.ok_or(Error::MissingField { field: "operationDescription.indexes.name" })?;
+        let mut writer = DocumentWriter::new();
+        writer.string(b"dropIndexes", coll.as_bytes());
+        writer.value(name.kind, b"index", name.value);
+        definitions.push(finish(&ns.db, writer, Check::MayBeGone)?);
+    }
+    Ok(Plan::Commands(definitions))
+}
+
+fn copy_indexes(writer: &mut DocumentWriter, description: &RawDocument) -> Result<(), Error> {
+    writer.open(kind::ARRAY, b"indexes");
+    for index in indexes(description)? {
+        let index = index?;
+        writer.open(kind::DOCUMENT, index.name);
+        for element in raw::elements(WHAT, index.value)? {
+            let element = element?;
+            if element.name != b"ns" {
+                writer.element(element);
+            }
+        }
+        writer.close();
+    }
+    writer.close();
+    Ok(())
+}
+
+/// `operationDescription.indexes`, an array of documents.
+fn indexes(description: &RawDocument) -> Result<raw::Elements<'_>, Error> {
+    const FIELD: &str = "operationDescription.indexes";
+    let indexes = raw::find(WHAT, description.as_bytes(), "indexes")?
+        .ok_or(Error::MissingField { field: FIELD })?;
+    let array = indexes.array().ok_or(Error::WrongType { field: FIELD, expected: "an array" })?;
+    raw::elements(WHAT, array)
+}
+
+fn finish(db: &str, mut writer: DocumentWriter, check: Check) -> Result<Definition, Error> {
+    write_concern(&mut writer);
+    Ok(Definition { db: db.to_owned(), command: writer.finish()?, check })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! `Run`: the events at the front that fit into one command.
+//!
+//! Pure: events in, one command out.
+
+use bson::raw::RawDocumentBuf;
+use changetape_core::raw::{DocumentWriter, kind};
+use changetape_core::{Namespace, Seq};
+
+use super::statement::{self, Command, Effect, Form};
+use super::target::write_concern;
+use crate::Error;
+use crate::page::Outgoing;
+
+/// The most statements in one command. The server's own limit is 100 000; beyond a thousand
+/// there is nothing left to gain, and a stop or a failure is noticed later.
+const MAX_STATEMENTS: usize = 1000;
+
+/// The most bytes of statements in one command, unless a single one has more. A command that
+/// is one document may have 16 MiB and 16 KiB over, as the largest document with its command
+/// around it must fit.
+const MAX_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
+
+/// What a statement has at most besides the bytes of its event.
+const STATEMENT_OVERHEAD: usize = 256;
+
+/// What a statement is about.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Which of the events that were offered.
+    pub(super) event: usize,
+    pub(super) seq: Seq,
+    /// How many statements its event has.
+    pub(super) weight: u64,
+    pub(super) effect: Effect,
+    pub(super) query: RawDocumentBuf,
+    pub(super) inexact: bool,
+}
+
+/// Events that fit into one command, and the command.
+pub(super) struct Run {
+    command: Command,
+    writer: DocumentWriter,
+    planned: Vec<Planned>,
+}
+
+impl Run {
+    /// Gathers events from the first on, which must change a document of `namespace`, while
+    /// they are for the same namespace and the same command and there is room.
+    pub(super) fn gather(
+        due: &[Outgoing<'_>],
+        namespace: &Namespace,
+        form: Form,
+    ) -> Result<Self, Error> {
+        let mut command = None;
+        let mut run = None;
+        let mut bytes = 0;
+        for (index, outgoing) in due.iter().enumerate() {
+            let bad = Error::event(outgoing.seq);
+            let event = &outgoing.event;
+            bytes += event.as_bytes().len() + STATEMENT_OVERHEAD;
+            let Some(its) = statement::command(event, form).map_err(&bad)? else { break };
+            let fits = *command.get_or_insert(its) == its
+                && (run.is_none() || bytes <= MAX_BYTES)
+                && event.namespace().map_err(&bad)?.as_ref() == Some(namespace)
+                && event.document("splitEvent").map_err(&bad)?.is_none();
+            let run = run.get_or_insert_with(|| Self::begin(its, namespace));
+            if !fits || run.planned.len() >= MAX_STATEMENTS {
+                break;
+            }
+            let statements = statement::statements(event, its, form).map_err(&bad)?;
+            let weight = statements.len() as u64;
+            for statement in statements {
+                run.push(index, outgoing.seq, weight, statement);
+            }
+        }
+        Ok(run.unwrap_or_else(|| Self::begin(Command::Update, namespace)))
+    }
+
+    pub(super) fn is_insert(&self) -> bool {
+        self.command == Command::Insert
+    }
+
+    /// The statements, in the order of the command.
+    pub(super) fn planned(&self) -> &[Planned] {
+        &self.planned
+    }
+
+    /// Takes the command out, to be run as the session's transaction of that number; `None`
+    /// where the target keeps no account of them.
+    pub(super) fn command(
+        &mut self,
+        number: Option<i64>,
+    ) -> Result<RawDocumentBuf, changetape_core::Error> {
+        let mut writer = std::mem::take(&mut self.writer);
+        writer.close();
+        writer.value(kind::BOOLEAN, b"ordered", &[1]);
+        if self.command != Command::Delete {
+            // The documents passed, or were let pass, where they were recorded.
+            writer.value(kind::BOOLEAN, b"bypassDocumentValidation", &[1]);
+        }
+        write_concern(&mut writer);
+        if let Some(number) = number {
+            writer.value(kind::INT64, b"txnNumber", &number.to_le_bytes());
+        }
+        writer.finish()
+    }
+
+    fn begin(command: Command, namespace: &Namespace) -> Self {
+        let (verb, statements): (&[u8], &[u8]) = match command {
+            Command::Insert => (b"insert", b"documents"),
+            Command::Update => (b"update", b"updates"),
+            Command::Delete => (b"delete", b"deletes"),
+        };
+        let mut writer = DocumentWriter::with_capacity(64 * 1024);
+        writer.string(verb, namespace.coll.as_deref().unwrap_or_default().as_bytes());
+        writer.open(kind::ARRAY, statements);
+        Self { command, writer, planned: Vec::new() }
+    }
+
+    fn push(&mut self, event: usize, seq: Seq, weight: u64, statement: statement::Statement) {
+        let name = self.planned.len().to_string();
+        self.writer.value(kind::DOCUMENT, name.as_bytes(), &statement.bytes);
+        let statement::Statement { effect, query, inexact, .. } = statement;
+        self.planned.push(Planned { event, seq, weight, effect, query, inexact });
+    }
+}
+
+#[cfg(test)]
+mod tests;

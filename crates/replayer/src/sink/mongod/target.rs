@@ -1,0 +1,302 @@
+//! `Target`: running commands on the deployment, through outages.
+//!
+//! One session, one command at a time. A command that gets no answer, or the answer that this
+//! node is not the primary (any more), is sent again, the same bytes, until it is answered,
+//! a stop is requested or [`MAX_OUTAGE`] has passed. Commands for documents carry a
+//! transaction number, by which the server knows what it has executed already; commands for
+//! collections are such that finding their work done is no failure (see `definition`).
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use bson::Document;
+use bson::raw::RawDocumentBuf;
+use changetape_core::Namespace;
+use changetape_core::raw::{DocumentWriter, kind};
+use changetape_deployment::{Deployment, Error, Refusal, Topology, is_transient};
+use mongodb::ClientSession;
+use tokio::runtime::Handle;
+
+use super::reply;
+use crate::Stop;
+use crate::clock::SLICE;
+
+/// How long to wait for a target that has gone away, unless told otherwise: several times
+/// what an election takes, and what a restart takes.
+pub(super) const MAX_OUTAGE: Duration = Duration::from_secs(60);
+
+/// How long an answer may take once a stop is requested. What is under way is then nearly
+/// always done, and the summary exact.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Pauses between attempts, from the first to the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long the server waits for a majority before it says that there is none, in
+/// milliseconds; the command is then sent again, which waits anew.
+const MAJORITY_WAIT: i32 = 10_000;
+
+/// Write concern errors after which the same command is sent again: no majority in time
+/// (64), and a primary that is one no longer, or is shutting down.
+const TRY_AGAIN: [i32; 8] = [64, 91, 189, 10107, 11600, 11602, 13435, 13436];
+
+/// The deployment that events are applied to.
+pub(super) struct Target {
+    deployment: Deployment,
+    session: ClientSession,
+    runtime: Handle,
+    /// The number of the next command for documents; `None` where the server keeps no
+    /// account of them.
+    next_transaction: Option<i64>,
+    max_outage: Duration,
+}
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The server said no.
+    Refused(Refusal),
+    /// Something that waiting does not mend.
+    Failed(Error),
+    /// The target was away for too long.
+    Away {
+        /// How long it was waited for.
+        waited: Duration,
+        /// What stood in the way last.
+        source: Error,
+    },
+    /// The connection broke, and the server cannot tell what it has done.
+    Interrupted(Error),
+    /// A stop was requested before there was an answer.
+    Stopped,
+}
+
+/// One attempt.
+enum Attempt {
+    Answered(Document),
+    Failed(mongodb::error::Error),
+    NoAnswer,
+    Stopped,
+}
+
+/// Whether an answer is waited for without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As long as an outage may last: the work itself is short.
+    Bounded,
+    /// For ever: an index may take hours to build.
+    Endless,
+}
+
+impl Target {
+    pub(super) async fn new(deployment: Deployment) -> Result<Self, Error> {
+        let session = deployment.client().start_session().await;
+        let session = session.map_err(|error| deployment.explain(error, "start a session"))?;
+        let next_transaction = (deployment.topology() != Topology::Standalone).then_some(1);
+        let runtime = Handle::current();
+        Ok(Self { deployment, session, runtime, next_transaction, max_outage: MAX_OUTAGE })
+    }
+
+    pub(super) fn set_max_outage(&mut self, max_outage: Duration) {
+        self.max_outage = max_outage;
+    }
+
+    pub(super) fn hosts(&self) -> &str {
+        self.deployment.hosts()
+    }
+
+    /// The number for the next command for documents.
+    pub(super) fn next_transaction(&mut self) -> Option<i64> {
+        let next = self.next_transaction?;
+        self.next_transaction = Some(next + 1);
+        Some(next)
+    }
+
+    /// Runs a command for documents.
+    pub(super) fn write(
+        &mut self,
+        db: &str,
+        command: &RawDocumentBuf,
+        stop: &Stop,
+    ) -> Result<Document, Trouble> {
+        self.run(db, command, Patience::Bounded, stop)
+    }
+
+    /// Runs a command for collections or indexes.
+    pub(super) fn define(
+        &mut self,
+        db: &str,
+        command: &RawDocumentBuf,
+        stop: &Stop,
+    ) -> Result<Document, Trouble> {
+        self.run(db, command, Patience::Endless, stop)
+    }
+
+    /// Whether there is a document that a query finds.
+    pub(super) fn has_document(
+        &mut self,
+        namespace: &Namespace,
+        query: &RawDocumentBuf,
+        stop: &Stop,
+    ) -> Result<bool, Trouble> {
+        let mut writer = DocumentWriter::new();
+        writer.string(b"find", namespace.coll.as_deref().unwrap_or_default().as_bytes());
+        writer.value(kind::DOCUMENT, b"filter", query.as_bytes());
+        writer.open(kind::DOCUMENT, b"projection");
+        writer.int32(b"_id", 1);
+        writer.close();
+        writer.int32(b"limit", 1);
+        writer.value(kind::BOOLEAN, b"singleBatch", &[1]);
+        Ok(self.first_of_batch(&namespace.db, writer, stop)?.is_some())
+    }
+
+    /// What kind of collection there is under a name, and its options: an entry of
+    /// `listCollections`.
+    pub(super) fn collection(
+        &mut self,
+        namespace: &Namespace,
+        stop: &Stop,
+    ) -> Result<Option<Document>, Trouble> {
+        let mut writer = DocumentWriter::new();
+        writer.int32(b"listCollections", 1);
+        writer.open(kind::DOCUMENT, b"filter");
+        writer.string(b"name", namespace.coll.as_deref().unwrap_or_default().as_bytes());
+        writer.close();
+        self.first_of_batch(&namespace.db, writer, stop)
+    }
+
+    fn first_of_batch(
+        &mut self,
+        db: &str,
+        writer: DocumentWriter,
+        stop: &Stop,
+    ) -> Result<Option<Document>, Trouble> {
+        let command = RawDocumentBuf::from_bytes(writer.into_bytes())
+            .map_err(|error| Trouble::Failed(self.failed(&error.to_string())))?;
+        let reply = self.run(db, &command, Patience::Bounded, stop)?;
+        let first = reply
+            .get_document("cursor")
+            .and_then(|cursor| cursor.get_array("firstBatch"))
+            .ok()
+            .and_then(|batch| batch.first())
+            .and_then(|entry| entry.as_document());
+        Ok(first.cloned())
+    }
+
+    fn run(
+        &mut self,
+        db: &str,
+        command: &RawDocumentBuf,
+        patience: Patience,
+        stop: &Stop,
+    ) -> Result<Document, Trouble> {
+        let mut away: Option<Instant> = None;
+        let mut pause = PAUSES.0;
+        loop {
+            let runtime = self.runtime.clone();
+            let cause = match runtime.block_on(self.attempt(db, command, patience, stop)) {
+                Attempt::Stopped => return Err(Trouble::Stopped),
+                Attempt::Answered(reply) => match concern(&reply) {
+                    None => {
+                        if let Some(away) = away {
+                            tracing::info!("the target is back after {:?}", away.elapsed());
+                        }
+                        return Ok(reply);
+                    }
+                    Some(refusal) if TRY_AGAIN.contains(&refusal.code) => {
+                        self.failed(&refusal.to_string())
+                    }
+                    Some(refusal) => return Err(Trouble::Refused(refusal)),
+                },
+                Attempt::Failed(error) => {
+                    let transient = is_transient(&error);
+                    match self.deployment.explain(error, "apply events") {
+                        cause if transient => cause,
+                        Error::Refused { refusal, .. } => return Err(Trouble::Refused(refusal)),
+                        cause => return Err(Trouble::Failed(cause)),
+                    }
+                }
+                Attempt::NoAnswer => self.failed("no answer came"),
+            };
+            if self.next_transaction.is_none() {
+                return Err(Trouble::Interrupted(cause));
+            }
+            if away.is_none() {
+                tracing::warn!("the target is away, waiting for it: {cause}");
+            }
+            let waited = away.get_or_insert_with(Instant::now).elapsed();
+            if waited >= self.max_outage {
+                return Err(Trouble::Away { waited, source: cause });
+            }
+            if !sleep(pause, stop) {
+                return Err(Trouble::Stopped);
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        db: &str,
+        command: &RawDocumentBuf,
+        patience: Patience,
+        stop: &Stop,
+    ) -> Attempt {
+        let database = self.deployment.client().database(db);
+        let run = database.run_raw_command(command.clone()).session(&mut self.session);
+        let mut run = pin!(run.into_future());
+        let started = Instant::now();
+        let mut stop_seen: Option<Instant> = None;
+        loop {
+            match tokio::time::timeout(SLICE, &mut run).await {
+                Ok(Ok(reply)) => return Attempt::Answered(reply),
+                Ok(Err(error)) => return Attempt::Failed(error),
+                Err(_) if stop.is_requested() => {
+                    if stop_seen.get_or_insert_with(Instant::now).elapsed() >= STOP_GRACE {
+                        return Attempt::Stopped;
+                    }
+                }
+                Err(_) => {
+                    if patience == Patience::Bounded && started.elapsed() >= self.max_outage {
+                        return Attempt::NoAnswer;
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self, cause: &str) -> Error {
+        Error::Failed {
+            hosts: self.hosts().to_owned(),
+            doing: "apply events".to_owned(),
+            cause: cause.to_owned(),
+        }
+    }
+}
+
+/// Waits for a majority, so that what is acknowledged is never rolled back.
+pub(super) fn write_concern(writer: &mut DocumentWriter) {
+    writer.open(kind::DOCUMENT, b"writeConcern");
+    writer.string(b"w", b"majority");
+    writer.int32(b"wtimeout", MAJORITY_WAIT);
+    writer.close();
+}
+
+fn concern(reply: &Document) -> Option<Refusal> {
+    reply.get_document("writeConcernError").ok().map(reply::refusal)
+}
+
+/// Whether the pause went by without a stop request.
+fn sleep(pause: Duration, stop: &Stop) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        if stop.is_requested() {
+            return false;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(SLICE));
+    }
+}

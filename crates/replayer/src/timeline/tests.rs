@@ -1,0 +1,134 @@
+use super::*;
+
+#[allow(clippy::unnecessary_wraps)] // What `place` takes.
+fn wall(millis: i64) -> Option<WallTime> {
+    Some(WallTime::from_millis(millis))
+}
+
+#[allow(clippy::unnecessary_wraps)] // What `place` takes.
+fn cluster(seconds: u32) -> Option<ClusterTime> {
+    Some(ClusterTime { seconds, increment: 1 })
+}
+
+/// Offsets in milliseconds.
+fn offsets(events: &[(Option<WallTime>, Option<ClusterTime>)]) -> (Vec<u64>, Timeline) {
+    let mut timeline = Timeline::default();
+    let offsets = events
+        .iter()
+        .map(|(wall, cluster)| timeline.place(*wall, *cluster).offset.as_nanos() / 1_000_000)
+        .collect();
+    (offsets, timeline)
+}
+
+#[test]
+fn wall_time_is_taken_to_the_millisecond() {
+    let (at, timeline) = offsets(&[
+        (wall(10_250), cluster(10)),
+        (wall(10_250), cluster(10)),
+        (wall(10_251), cluster(10)),
+        (wall(3_610_250), cluster(3_610)),
+    ]);
+    assert_eq!(at, [0, 0, 1, 3_600_000]);
+    assert_eq!(timeline.repaired(), 0);
+}
+
+#[test]
+fn without_wall_time_the_cluster_second_counts() {
+    let (at, timeline) = offsets(&[
+        (None, cluster(10)),
+        (None, cluster(10)),
+        (None, cluster(11)),
+        (None, cluster(15)),
+    ]);
+    assert_eq!(at, [0, 0, 1_000, 5_000]);
+    assert_eq!(timeline.repaired(), 0);
+}
+
+#[test]
+fn a_mixed_tape_does_not_jump() {
+    // The second event lies somewhere in second 10, so not before 10.750; the fourth in a new
+    // second, so at its start.
+    let (at, timeline) = offsets(&[
+        (wall(10_750), cluster(10)),
+        (None, cluster(10)),
+        (wall(10_900), cluster(10)),
+        (None, cluster(11)),
+        (wall(11_020), cluster(11)),
+    ]);
+    assert_eq!(at, [0, 0, 150, 250, 270]);
+    assert_eq!(timeline.repaired(), 0);
+}
+
+#[test]
+fn a_mixed_tape_does_not_jump_where_the_clocks_differ() {
+    // The cluster's clock is 40 s ahead of the wall.
+    let (at, timeline) = offsets(&[
+        (wall(10_750), cluster(51)),
+        (None, cluster(51)),
+        (None, cluster(53)),
+        (wall(12_900), cluster(53)),
+        (wall(13_100), cluster(54)),
+    ]);
+    assert_eq!(at, [0, 0, 1_250, 2_150, 2_350]);
+    assert_eq!(timeline.repaired(), 0);
+}
+
+#[test]
+fn a_wall_time_just_before_its_cluster_second_is_no_difference() {
+    let (at, _) =
+        offsets(&[(wall(10_990), cluster(11)), (None, cluster(12)), (wall(12_010), cluster(12))]);
+    assert_eq!(at, [0, 1_010, 1_020]);
+}
+
+#[test]
+fn times_that_go_backwards_are_repaired_and_counted() {
+    let (at, timeline) = offsets(&[
+        (wall(10_000), None),
+        (wall(9_000), None),
+        (wall(10_005), None),
+        (None, cluster(9)),
+        (wall(10_006), None),
+    ]);
+    assert_eq!(at, [0, 0, 5, 5, 6]);
+    assert_eq!(timeline.repaired(), 2);
+}
+
+#[test]
+fn a_time_that_cannot_be_right_is_not_believed() {
+    let (at, timeline) = offsets(&[
+        (wall(0), cluster(10)),
+        (wall(10_500), cluster(10)),
+        (wall(-5), None),
+        (None, None),
+        (wall(10_600), None),
+    ]);
+    assert_eq!(at, [0, 500, 500, 500, 600]);
+    assert_eq!(timeline.repaired(), 2);
+    assert_eq!(timeline.untimed(), 1);
+}
+
+#[test]
+fn no_times_at_all_are_one_instant() {
+    assert_eq!(offsets(&[(None, None), (None, None)]).0, [0, 0]);
+}
+
+#[test]
+fn random_times_never_go_backwards() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..200 {
+        let mut timeline = Timeline::default();
+        let mut last = Offset::default();
+        for _ in 0..200 {
+            let extreme = random.u8(..) == 0;
+            let millis = if extreme { random.i64(..) } else { random.i64(-10_000..100_000) };
+            let wall = random.bool().then(|| WallTime::from_millis(millis));
+            let seconds = if extreme { random.u32(..) } else { random.u32(0..100) };
+            let cluster = random.bool().then_some(ClusterTime { seconds, increment: 0 });
+            let placed = timeline.place(wall, cluster);
+            assert!(placed.offset >= last, "{wall:?} {cluster:?}");
+            last = placed.offset;
+        }
+    }
+}
