@@ -1,6 +1,209 @@
-//! What can be wrong with a tape.
+//! What can be wrong with a tape, each with what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use changetape_core::Seq;
+
+use crate::lock::Holder;
 
 /// A tape that cannot be made, opened, written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {}
+pub enum Error {
+    /// There is nothing at the path.
+    #[error("there is no tape at {path}")]
+    NotFound {
+        /// Where a tape was looked for.
+        path: PathBuf,
+    },
+    /// There is something at the path, but no tape.
+    #[error("{path} is not a tape: {found}")]
+    NotATape {
+        /// Where a tape was looked for.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// A new tape cannot be made where something is.
+    #[error("cannot make a tape at {path}: {found}; choose another path or remove it first")]
+    Exists {
+        /// Where the tape was to be.
+        path: PathBuf,
+        /// What is there already.
+        found: &'static str,
+    },
+    /// The tape, or a block on it, was written by a newer version of this program.
+    #[error(
+        "{path} has {what} version {found}, and this program reads versions up to {supported}; \
+         use a newer changetape"
+    )]
+    TooNew {
+        /// The tape.
+        path: PathBuf,
+        /// What is too new: `format` or `block`.
+        what: &'static str,
+        /// The version on disk.
+        found: u32,
+        /// The newest version that this program reads.
+        supported: u32,
+    },
+    /// Another process has the tape open.
+    #[error("{path} is open in another process ({holder}); wait for it to end, or end it")]
+    InUse {
+        /// The tape.
+        path: PathBuf,
+        /// Who has it open.
+        holder: Holder,
+    },
+    /// The tape is not what was written. Nothing was changed on disk.
+    #[error("{path} is damaged: {damage}")]
+    Damaged {
+        /// The tape.
+        path: PathBuf,
+        /// What is wrong with it and which events it concerns.
+        damage: Box<Damage>,
+    },
+    /// The tape belongs to another recording than the one that wants to continue it.
+    #[error("{0}; record onto a new tape, or as the tape was begun")]
+    Differs(Box<Mismatch>),
+    /// An event larger than a tape holds.
+    #[error("event {seq} is {bytes} bytes long; a tape holds events up to {limit} bytes")]
+    EventTooLarge {
+        /// The place it would have had.
+        seq: Seq,
+        /// Its length.
+        bytes: usize,
+        /// The longest that a tape holds.
+        limit: usize,
+    },
+    /// An event or token that cannot be read as one.
+    #[error("event {seq} cannot be read")]
+    Event {
+        /// Its place.
+        seq: Seq,
+        /// What is wrong with it.
+        source: changetape_core::Error,
+    },
+    /// An append failed, so what the disk holds is unknown until the tape is opened again.
+    #[error(
+        "an append to {path} failed before; what is durable ends at {next}; open the tape again"
+    )]
+    Broken {
+        /// The tape.
+        path: PathBuf,
+        /// One past the last event that is durable for certain.
+        next: Seq,
+    },
+    /// The user may not do this to a file of the tape.
+    #[error("not permitted to {doing} {path}; run as the user who owns the tape")]
+    NotPermitted {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The operating system refused something.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The embedded log failed.
+    #[error("cannot {doing} the log {path}")]
+    Log {
+        /// What was tried.
+        doing: &'static str,
+        /// The log's directory.
+        path: PathBuf,
+        /// What the log says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::NotPermitted { doing, path, source },
+            _ => Self::Io { doing, path, source },
+        }
+    }
+
+    /// The same where sled has opened the log in place.
+    pub(crate) fn changed(mut self) -> Self {
+        if let Self::Damaged { damage, .. } = &mut self {
+            damage.changed = true;
+        }
+        self
+    }
+
+    pub(crate) fn damaged(path: &Path, damage: Damage) -> Self {
+        Self::Damaged { path: path.to_owned(), damage: Box::new(damage) }
+    }
+}
+
+/// What is wrong with a tape, and which of its events are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Which part of the tape is wrong and how: found and expected.
+    pub what: String,
+    /// The first event that cannot be read; equal to `end` if every event is still there.
+    pub from: Seq,
+    /// One past the last event that the tape is known to have held.
+    pub end: Seq,
+    /// Whether opening it may have changed the log: only where the log is so large that it
+    /// could not be tried on a copy.
+    pub changed: bool,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; ", self.what)?;
+        let last = |end: Seq| Seq::new(end.get().saturating_sub(1));
+        match (self.from, self.end) {
+            (Seq::ZERO, Seq::ZERO) => f.write_str("it held no events"),
+            (from, end) if from >= end => {
+                write!(f, "all its events, up to {}, are still in it", last(from))
+            }
+            (Seq::ZERO, end) => {
+                write!(f, "none of its events, {} to {}, can be read", Seq::ZERO, last(end))
+            }
+            (from, end) => write!(
+                f,
+                "events from {from} on cannot be read (it held events up to {})",
+                last(end)
+            ),
+        }?;
+        f.write_str(if self.changed {
+            "; the log was too large to be tried on a copy and may have been changed: restore the \
+             tape from a backup"
+        } else {
+            "; nothing was changed on disk: keep a copy, and restore the tape from a backup"
+        })
+    }
+}
+
+/// In what a recording differs from the one that a tape holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The property: `deployment`, `namespace filter`, `update form`, …
+    pub what: &'static str,
+    /// Its value on the tape.
+    pub tape: String,
+    /// Its value now.
+    pub now: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the tape's {} is {}, but now it is {}", self.what, self.tape, self.now)
+    }
+}

@@ -1,0 +1,256 @@
+//! The header of a block: read without the body by whoever seeks.
+
+use changetape_core::{Arrival, ClusterTime, ResumeToken, Seq, WallTime};
+
+use super::{
+    BlockError, MAX_EVENTS, MAX_RAW_LEN, MAX_RUNS, MAX_TOKEN_LEN, MIN_EVENT_LEN, Run, max_body_len,
+};
+use crate::bytes::{len_at, u16_at, u32_at, u64_at};
+
+pub(crate) const MAGIC: [u8; 4] = *b"CTBK";
+pub(crate) const VERSION: u16 = 1;
+pub(crate) const CODEC_ZSTD: u8 = 1;
+
+// Offsets derive from one another.
+const AT_VERSION: usize = MAGIC.len();
+const AT_CODEC: usize = AT_VERSION + 2;
+const AT_KNOWN: usize = AT_CODEC + 1;
+pub(crate) const AT_HEADER_LEN: usize = AT_KNOWN + 1;
+const AT_BODY_LEN: usize = AT_HEADER_LEN + 4;
+const AT_RAW_LEN: usize = AT_BODY_LEN + 4;
+const AT_COUNT: usize = AT_RAW_LEN + 4;
+const AT_FIRST: usize = AT_COUNT + 4;
+const AT_WALL: usize = AT_FIRST + 8;
+const AT_CLUSTER: usize = AT_WALL + TIMES_LEN;
+const AT_BODY_CRC: usize = AT_CLUSTER + TIMES_LEN;
+const AT_RUNS: usize = AT_BODY_CRC + 4;
+const AT_TOKEN_LEN: usize = AT_RUNS + 4;
+/// Where the runs start, and so how long the fixed part is.
+pub(crate) const FIXED_LEN: usize = AT_TOKEN_LEN + 4;
+/// Earliest, latest, latest up to here.
+const TIMES_LEN: usize = 3 * 8;
+const RUN_LEN: usize = 4 + 8 + 8;
+const CHECKSUM_LEN: usize = 4;
+pub(super) const MAX_LEN: usize = FIXED_LEN + MAX_RUNS * RUN_LEN + MAX_TOKEN_LEN + CHECKSUM_LEN;
+
+/// The fixed part as the document tells it: offset, size.
+#[cfg(test)]
+pub(crate) const FIELDS: &[(usize, usize)] = &[
+    (0, MAGIC.len()),
+    (AT_VERSION, 2),
+    (AT_CODEC, 1),
+    (AT_KNOWN, 1),
+    (AT_HEADER_LEN, 4),
+    (AT_BODY_LEN, 4),
+    (AT_RAW_LEN, 4),
+    (AT_COUNT, 4),
+    (AT_FIRST, 8),
+    (AT_WALL, 8),
+    (AT_WALL + 8, 8),
+    (AT_WALL + 16, 8),
+    (AT_CLUSTER, 8),
+    (AT_CLUSTER + 8, 8),
+    (AT_CLUSTER + 16, 8),
+    (AT_BODY_CRC, 4),
+    (AT_RUNS, 4),
+    (AT_TOKEN_LEN, 4),
+];
+
+const WALL_KNOWN: u8 = 1 << 0;
+const WALL_HIGH_KNOWN: u8 = 1 << 1;
+const CLUSTER_KNOWN: u8 = 1 << 2;
+const CLUSTER_HIGH_KNOWN: u8 = 1 << 3;
+
+/// Everything about a block but its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) first: Seq,
+    pub(crate) count: u32,
+    pub(crate) raw_len: u32,
+    pub(crate) body_len: u32,
+    pub(crate) body_crc: u32,
+    /// Earliest and latest in the block.
+    pub(crate) wall: Option<(WallTime, WallTime)>,
+    /// Earliest and latest in the block.
+    pub(crate) cluster: Option<(ClusterTime, ClusterTime)>,
+    pub(crate) high: High,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) token: ResumeToken,
+}
+
+/// The latest times on a tape up to some place: they only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct High {
+    pub(crate) wall: Option<WallTime>,
+    pub(crate) cluster: Option<ClusterTime>,
+}
+
+impl Header {
+    pub(crate) fn end(&self) -> Seq {
+        self.first + u64::from(self.count)
+    }
+
+    /// How long the header is in bytes.
+    pub(crate) fn len(&self) -> usize {
+        header_len(self.runs.len(), self.token.as_bytes().len())
+    }
+
+    /// How long header and body are in bytes.
+    pub(crate) fn block_len(&self) -> usize {
+        self.len().saturating_add(usize::try_from(self.body_len).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let stored = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.push(CODEC_ZSTD);
+        out.push(self.known());
+        out.extend_from_slice(&stored(self.len()));
+        out.extend_from_slice(&self.body_len.to_le_bytes());
+        out.extend_from_slice(&self.raw_len.to_le_bytes());
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.first.get().to_le_bytes());
+        let (wall_min, wall_max) = self.wall.unzip();
+        for time in [wall_min, wall_max, self.high.wall] {
+            out.extend_from_slice(&time.map_or(0, WallTime::as_millis).to_le_bytes());
+        }
+        let (cluster_min, cluster_max) = self.cluster.unzip();
+        for time in [cluster_min, cluster_max, self.high.cluster] {
+            out.extend_from_slice(&time.map_or(0, cluster_to_bits).to_le_bytes());
+        }
+        out.extend_from_slice(&self.body_crc.to_le_bytes());
+        out.extend_from_slice(&stored(self.runs.len()));
+        out.extend_from_slice(&stored(self.token.as_bytes().len()));
+        for run in &self.runs {
+            out.extend_from_slice(&run.events.to_le_bytes());
+            out.extend_from_slice(&run.arrival.wall_nanos.to_le_bytes());
+            out.extend_from_slice(&run.arrival.monotonic_nanos.to_le_bytes());
+        }
+        out.extend_from_slice(self.token.as_bytes());
+        let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&checksum.to_le_bytes());
+    }
+
+    fn known(&self) -> u8 {
+        let bit = |known: bool, bit: u8| if known { bit } else { 0 };
+        bit(self.wall.is_some(), WALL_KNOWN)
+            | bit(self.high.wall.is_some(), WALL_HIGH_KNOWN)
+            | bit(self.cluster.is_some(), CLUSTER_KNOWN)
+            | bit(self.high.cluster.is_some(), CLUSTER_HIGH_KNOWN)
+    }
+
+    /// How long the header at the start of `bytes` says it is, if it begins like one.
+    pub(crate) fn stated_len(bytes: &[u8]) -> Option<usize> {
+        let len = len_at(bytes, AT_HEADER_LEN)?;
+        (bytes.starts_with(&MAGIC) && (header_len(0, 0)..=MAX_LEN).contains(&len)).then_some(len)
+    }
+
+    /// Reads and checks the header at the start of `bytes`; what follows is not looked at.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
+        let stated =
+            Self::stated_len(bytes).ok_or(BlockError::Malformed("no block begins here"))?;
+        let header = bytes.get(..stated).ok_or(BlockError::Malformed("the header is cut off"))?;
+        let (checked, stored) = header.split_at(stated - CHECKSUM_LEN);
+        let expected = u32_at(stored, 0).unwrap_or_default();
+        let found = crc32fast::hash(checked);
+        if found != expected {
+            return Err(BlockError::HeaderChecksum { expected, found });
+        }
+        // Only now: a flipped bit in the version is damage, not a newer block.
+        let version = u16_at(checked, AT_VERSION).unwrap_or_default();
+        if version > VERSION {
+            return Err(BlockError::TooNew { found: version });
+        }
+        Self::parse(checked, stated).ok_or(BlockError::Malformed("the header contradicts itself"))
+    }
+
+    fn parse(bytes: &[u8], stated: usize) -> Option<Self> {
+        let codec = *bytes.get(AT_CODEC)?;
+        let known = *bytes.get(AT_KNOWN)?;
+        let token_len = len_at(bytes, AT_TOKEN_LEN)?;
+        let run_count = len_at(bytes, AT_RUNS)?;
+        let count = u32_at(bytes, AT_COUNT)?;
+        let raw_len = len_at(bytes, AT_RAW_LEN)?;
+        let body_len = len_at(bytes, AT_BODY_LEN)?;
+        let events = usize::try_from(count).ok()?;
+        let sound = u16_at(bytes, AT_VERSION)? == VERSION
+            && codec == CODEC_ZSTD
+            && (1..=MAX_EVENTS).contains(&events)
+            && raw_len <= MAX_RAW_LEN
+            && events.checked_mul(MIN_EVENT_LEN)? <= raw_len
+            && body_len <= max_body_len(raw_len)
+            && (1..=MAX_RUNS.min(events)).contains(&run_count)
+            && token_len <= MAX_TOKEN_LEN
+            && header_len(run_count, token_len) == stated;
+        if !sound {
+            return None;
+        }
+        let first = Seq::new(u64_at(bytes, AT_FIRST)?);
+        first.get().checked_add(u64::from(count))?;
+        let runs_end = FIXED_LEN + run_count * RUN_LEN;
+        let runs = parse_runs(bytes.get(FIXED_LEN..runs_end)?, count)?;
+        let token = ResumeToken::from_bytes(bytes.get(runs_end..)?).ok()?;
+        let (wall, wall_high) =
+            times(known & WALL_KNOWN != 0, known & WALL_HIGH_KNOWN != 0, |i| {
+                Some(WallTime::from_millis(u64_at(bytes, AT_WALL + 8 * i)?.cast_signed()))
+            })?;
+        let (cluster, cluster_high) =
+            times(known & CLUSTER_KNOWN != 0, known & CLUSTER_HIGH_KNOWN != 0, |i| {
+                Some(cluster_from_bits(u64_at(bytes, AT_CLUSTER + 8 * i)?))
+            })?;
+        Some(Self {
+            first,
+            count,
+            raw_len: u32::try_from(raw_len).ok()?,
+            body_len: u32::try_from(body_len).ok()?,
+            body_crc: u32_at(bytes, AT_BODY_CRC)?,
+            wall,
+            cluster,
+            high: High { wall: wall_high, cluster: cluster_high },
+            runs,
+            token,
+        })
+    }
+}
+
+const fn header_len(runs: usize, token_len: usize) -> usize {
+    FIXED_LEN + runs * RUN_LEN + token_len + CHECKSUM_LEN
+}
+
+type Times<T> = (Option<(T, T)>, Option<T>);
+
+/// Earliest and latest, then the latest up to here, which no block's latest exceeds.
+fn times<T: Ord + Copy>(
+    known: bool,
+    high_known: bool,
+    field: impl Fn(usize) -> Option<T>,
+) -> Option<Times<T>> {
+    let high = if high_known { Some(field(2)?) } else { None };
+    let block = if known { Some((field(0)?, field(1)?)) } else { None };
+    let sound = block.is_none_or(|(min, max)| min <= max && high.is_some_and(|high| max <= high));
+    sound.then_some((block, high))
+}
+
+fn parse_runs(bytes: &[u8], count: u32) -> Option<Vec<Run>> {
+    let mut total: u32 = 0;
+    let mut runs = Vec::with_capacity(bytes.len() / RUN_LEN);
+    for run in bytes.chunks_exact(RUN_LEN) {
+        let events = u32_at(run, 0)?;
+        total = total.checked_add(events)?;
+        let arrival = Arrival { wall_nanos: u64_at(run, 4)?, monotonic_nanos: u64_at(run, 12)? };
+        runs.push(Run { events, arrival });
+    }
+    let sound = total == count && runs.iter().all(|run| run.events > 0);
+    sound.then_some(runs)
+}
+
+fn cluster_to_bits(time: ClusterTime) -> u64 {
+    u64::from(time.seconds) << 32 | u64::from(time.increment)
+}
+
+fn cluster_from_bits(bits: u64) -> ClusterTime {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    ClusterTime { seconds: (bits >> 32) as u32, increment: bits as u32 }
+}

@@ -1,0 +1,9 @@
+//! The tape from outside: what is appended is there, whatever happens to the process, and
+//! what happened to the disk is noticed.
+
+mod append_and_scan;
+mod bad_paths;
+mod damage;
+mod killed_writer;
+mod samples;
+mod seek_by_time;
