@@ -8,3 +8,5 @@
     clippy::unwrap_used,
     reason = "a test says what it expects, and a panic is how it fails; helpers included"
 )]
+
+mod diff_against_server;

@@ -12,9 +12,9 @@
 //!               s<index>: diff | array, … }  changed inside; ascending, mixed with `u`
 //! ```
 //! Every part is optional but the order is fixed, no diff or sub-diff is empty, the outermost
-//! one is never an array's, and one level names a field once. `b` is written for time-series
-//! buckets by servers from 7.1 on. What breaks these rules is [`Error::BadDiff`]; it is never
-//! skipped, for a diff half applied is a document nobody ever stored.
+//! one is never an array's, and one level names a field once. What breaks these rules is
+//! [`Error::BadDiff`]; it is never skipped, for a diff half applied is a document nobody ever
+//! stored. Servers newer than 6.0 write `b` in the buckets of time-series collections.
 //!
 //! A diff may meet a document that is not the one it was made from, as when a replay runs
 //! over the same stretch twice. Then the server does not fail, and neither does this: a
@@ -22,8 +22,8 @@
 //! null, because an event that is still to come rewrites it.
 //!
 //! Both [`UpdateDiff::apply`] and [`UpdateDiff::describe`] are what MongoDB 6.0 does, byte
-//! for byte; `tests/diff_against_server.rs` holds them to it. Not part of MongoDB's
-//! documented interface: read in the server's tests and tried on 6.0.5.
+//! for byte; `tests/diff_against_server.rs` holds them to it. The format is no documented
+//! interface: it was tried on 6.0.5, and `b` read in the server's own tests.
 
 mod apply;
 mod describe;

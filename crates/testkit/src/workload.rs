@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`OrderShop`] | a small shop, with every kind of operation that a change stream reports |
 //! | [`RandomDocuments`] | documents of every BSON type under awkward names, changed at random |
+//! | [`random_updates`] | documents and updates of every shape, for a caller who runs them |
 //! | [`Bursts`] | inserts in bursts, with quiet spells between them |
 //!
 //! Each says in a [`Tally`] which change events a stream over the whole deployment, opened
@@ -15,6 +16,7 @@ mod bursts;
 mod order_shop;
 mod pace;
 mod random_documents;
+pub mod random_updates;
 mod tally;
 
 pub use bursts::{Burst, Bursts};
