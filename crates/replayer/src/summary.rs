@@ -134,13 +134,20 @@ impl Summary {
 /// What is noticed about events while they are played. Sinks add to it.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub(crate) hidden: u64,
-    pub(crate) skipped: Vec<Skipped>,
-    pub(crate) adapted: u64,
-    pub(crate) inexact: u64,
-    pub(crate) first_inexact: Option<Seq>,
-    pub(crate) divergent: u64,
-    pub(crate) divergences: Vec<Divergence>,
+    /// See [`Summary::hidden`].
+    pub hidden: u64,
+    /// See [`Summary::skipped`].
+    pub skipped: Vec<Skipped>,
+    /// See [`Summary::adapted`].
+    pub adapted: u64,
+    /// See [`Summary::inexact`].
+    pub inexact: u64,
+    /// See [`Summary::first_inexact`].
+    pub first_inexact: Option<Seq>,
+    /// See [`Summary::divergent`].
+    pub divergent: u64,
+    /// See [`Summary::divergences`].
+    pub divergences: Vec<Divergence>,
 }
 
 impl Tally {

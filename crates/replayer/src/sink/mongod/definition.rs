@@ -3,7 +3,7 @@
 //! | event | command | already so (*adapted*) | *divergent* |
 //! | --- | --- | --- | --- |
 //! | create | `create` | it exists with the same options | it exists with others |
-//! | createIndexes | `createIndexes` | (the server says nothing) | |
+//! | createIndexes | `createIndexes` | one of the name is there with other options: it is dropped first | |
 //! | dropIndexes | `dropIndexes`, one for each | collection or index is not there | |
 //! | modify | `collMod` | | collection or index is not there |
 //! | rename | `renameCollection`, `dropTarget: true` | only the new name exists | neither exists |
@@ -16,26 +16,28 @@
 //! the source succeeded, either nothing was there or it was dropped, and a rename over a
 //! collection has no `drop` event of its own.
 //!
+//! `convertToCapped` shows as a `create` under a temporary name and a `rename` over the
+//! collection; the documents that it copies in between are in no change stream. So the
+//! rename is played as the conversion itself. (`cloneCollectionAsCapped` cannot be told from
+//! a `create`: its documents are missing from every tape.)
+//!
 //! A time-series collection shows as the creation of a view whose data no change stream
 //! contains; it is skipped. So are the sharding commands.
+
+mod execute;
+
+use std::borrow::Cow;
 
 use bson::Document;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use changetape_core::raw::{self, DocumentWriter, Element, kind};
 use changetape_core::{ChangeEvent, Error, Namespace, OperationType};
-use std::borrow::Cow;
 
-use super::target::{Target, Trouble, write_concern};
-use crate::Stop;
+pub(super) use execute::{Found, execute};
+
+use super::target::write_concern;
 
 const WHAT: &str = "the event";
-
-/// `NamespaceNotFound`.
-const NAMESPACE_NOT_FOUND: i32 = 26;
-/// `IndexNotFound`.
-const INDEX_NOT_FOUND: i32 = 27;
-/// `NamespaceExists`.
-const NAMESPACE_EXISTS: i32 = 48;
 
 /// What is to be done about an event.
 pub(super) enum Plan {
@@ -46,7 +48,7 @@ pub(super) enum Plan {
 }
 
 /// A command.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Definition {
     db: String,
     command: RawDocumentBuf,
@@ -56,8 +58,8 @@ pub(super) struct Definition {
 /// What it means when the server finds its object missing, or there.
 #[derive(Debug, Clone, PartialEq)]
 enum Check {
-    /// Nothing: any refusal is a failure.
-    None,
+    /// Creating indexes that are there with other options; these drop them.
+    MayDiffer(Vec<Definition>),
     /// Dropping what is not there.
     MayBeGone,
     /// Changing what is not there.
@@ -66,14 +68,8 @@ enum Check {
     MayExist(Document),
     /// Renaming what is not there, to this.
     MayHaveMoved(Namespace),
-}
-
-/// In which state a command found its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    AsExpected,
-    AlreadySo,
-    Divergent(&'static str),
+    /// Renaming the empty copy of this collection that a conversion has made.
+    Converts(Namespace),
 }
 
 /// Says what is to be done about an event.
@@ -98,9 +94,12 @@ pub(super) fn plan(
             let mut writer = DocumentWriter::new();
             writer.string(b"createIndexes", coll.as_bytes());
             copy_indexes(&mut writer, described()?)?;
-            finish(&ns.db, writer, Check::None)?
+            let drops = drop_indexes(described()?, ns, coll)?;
+            finish(&ns.db, writer, Check::MayDiffer(drops))?
         }
-        OperationType::DropIndexes => return drop_indexes(described()?, ns, coll),
+        OperationType::DropIndexes => {
+            return Ok(Plan::Commands(drop_indexes(described()?, ns, coll)?));
+        }
         OperationType::Modify => {
             let mut writer = DocumentWriter::new();
             writer.string(b"collMod", coll.as_bytes());
@@ -115,7 +114,9 @@ pub(super) fn plan(
             writer.string(b"renameCollection", ns.to_string().as_bytes());
             writer.string(b"to", to.to_string().as_bytes());
             writer.value(kind::BOOLEAN, b"dropTarget", &[1]);
-            finish("admin", writer, Check::MayHaveMoved(to))?
+            let converts = coll.starts_with("tmp") && coll.contains(".convertToCapped.");
+            let check = if converts { Check::Converts(to) } else { Check::MayHaveMoved(to) };
+            finish("admin", writer, check)?
         }
         OperationType::Drop => simple("drop", Check::MayBeGone)?,
         OperationType::DropDatabase => {
@@ -131,39 +132,6 @@ pub(super) fn plan(
         other => return Ok(Plan::Skip(format!("{other} events are not known").into())),
     };
     Ok(Plan::Commands(vec![definition]))
-}
-
-/// Runs a command and says what it found.
-pub(super) fn execute(
-    target: &mut Target,
-    definition: &Definition,
-    ns: &Namespace,
-    stop: &Stop,
-) -> Result<Found, Trouble> {
-    let refusal = match target.define(&definition.db, &definition.command, stop) {
-        Ok(_) => return Ok(Found::AsExpected),
-        Err(Trouble::Refused(refusal)) => refusal,
-        Err(trouble) => return Err(trouble),
-    };
-    Ok(match (&definition.check, refusal.code) {
-        (Check::MayBeGone, NAMESPACE_NOT_FOUND | INDEX_NOT_FOUND) => Found::AlreadySo,
-        (Check::MustBeThere, NAMESPACE_NOT_FOUND) => Found::Divergent("no such collection"),
-        (Check::MustBeThere, INDEX_NOT_FOUND) => Found::Divergent("no such index"),
-        (Check::MayHaveMoved(to), NAMESPACE_NOT_FOUND) => match target.collection(to, stop)? {
-            Some(_) => Found::AlreadySo,
-            None => Found::Divergent("no such collection to rename"),
-        },
-        (Check::MayExist(options), NAMESPACE_EXISTS) => {
-            let there = target.collection(ns, stop)?;
-            let same = |there: &Document| there.get_document("options").is_ok_and(|o| o == options);
-            if there.as_ref().is_some_and(same) {
-                Found::AlreadySo
-            } else {
-                Found::Divergent("a collection with other options")
-            }
-        }
-        _ => return Err(Trouble::Refused(refusal)),
-    })
 }
 
 fn create(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan, Error> {
@@ -196,7 +164,11 @@ fn time_series() -> Plan {
     Plan::Skip("no change stream contains the data of time-series collections".into())
 }
 
-fn drop_indexes(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan, Error> {
+fn drop_indexes(
+    description: &RawDocument,
+    ns: &Namespace,
+    coll: &str,
+) -> Result<Vec<Definition>, Error> {
     let mut definitions = Vec::new();
     for index in indexes(description)? {
         let name = raw::find(WHAT, index?.value, "name")?;
@@ -207,7 +179,7 @@ fn drop_indexes(description: &RawDocument, ns: &Namespace, coll: &str) -> Result
         writer.value(name.kind, b"index", name.value);
         definitions.push(finish(&ns.db, writer, Check::MayBeGone)?);
     }
-    Ok(Plan::Commands(definitions))
+    Ok(definitions)
 }
 
 fn copy_indexes(writer: &mut DocumentWriter, description: &RawDocument) -> Result<(), Error> {

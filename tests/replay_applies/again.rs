@@ -1,0 +1,116 @@
+//! Targets that are not as the tape expects: replayed into before, or holding something else.
+
+use bson::doc;
+use changetape_testkit::workload::OrderShop;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applying_everything_twice_is_the_same_as_once() {
+    let pair = Pair::start().await;
+    let seed = changetape_testkit::seed();
+    OrderShop::new(seed).steps(400).run(&pair.from).await.unwrap();
+    assert_plain(&pair.apply_and_compare().await);
+    let tally = pair.apply_and_compare().await;
+    assert!(tally.adapted > 0, "{tally:?}");
+    assert_eq!((tally.inexact, tally.skipped.len()), (0, 0), "{tally:?}");
+    // The shop changes options in its course; a creation that finds the changed ones says so.
+    assert_eq!(tally.divergent, tally.divergences.len() as u64, "{tally:?}");
+    for divergence in &tally.divergences {
+        assert_eq!(divergence.found, "a collection with other options", "{tally:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_are_there_already_are_left_alone() {
+    let pair = Pair::start().await;
+    let create = [
+        doc! {"create": "a", "collation": {"locale": "fr"}},
+        doc! {"create": "view", "viewOn": "a", "pipeline": [{"$match": {"x": 1}}]},
+        doc! {"createIndexes": "a", "indexes": [{"key": {"x": 1}, "name": "x"}]},
+        doc! {"create": "doomed"},
+        doc! {"drop": "doomed"},
+        doc! {"create": "old"},
+        doc! {"createIndexes": "a", "indexes": [{"key": {"y": 1}, "name": "y"}]},
+        doc! {"dropIndexes": "a", "index": "y"},
+    ];
+    for command in create {
+        run(&pair.from, "shop", command).await;
+    }
+    run(&pair.from, "admin", doc! {"renameCollection": "shop.old", "to": "shop.new"}).await;
+    assert_plain(&pair.apply_and_compare().await);
+
+    // Only what a second run meets: the collection, the view, and what is gone or moved.
+    let of_interest = |event: &RawDocumentBuf| {
+        let operation = event.get_str("operationType").unwrap();
+        let coll = event.get_document("ns").unwrap().get_str("coll").unwrap();
+        matches!(
+            (operation, coll),
+            ("create", "a" | "view") | ("drop", _) | ("rename", _) | ("dropIndexes", _)
+        )
+    };
+    let again: Vec<_> = pair.events().await.into_iter().filter(of_interest).collect();
+    assert_eq!(again.len(), 5);
+    let tally = apply(pair.sink().await, again, None).await.unwrap();
+    assert_eq!((tally.adapted, tally.divergent), (5, 0), "{tally:?}");
+    pair.compare().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_lacks_something_diverges_and_is_told_where() {
+    let pair = Pair::start().await;
+    let shop = pair.from.database("shop");
+    let coll = shop.collection::<Document>("a");
+    coll.insert_many((0..30).map(|n| doc! {"_id": n})).await.unwrap();
+    coll.create_index(mongodb::IndexModel::builder().keys(doc! {"x": 1}).build()).await.unwrap();
+    let begin = stream::present(&pair.from).await;
+    for n in 0..30 {
+        coll.update_one(doc! {"_id": n}, doc! {"$set": {"x": n}}).await.unwrap();
+    }
+    coll.replace_one(doc! {"_id": 3}, doc! {"replaced": true}).await.unwrap();
+    coll.delete_one(doc! {"_id": 4}).await.unwrap();
+    let hide = doc! {"collMod": "a", "index": {"name": "x_1", "hidden": true}};
+    run(&pair.from, "shop", hide).await;
+    run(&pair.from, "admin", doc! {"renameCollection": "shop.a", "to": "shop.b"}).await;
+    let events = stream::read(&pair.from, stream::raw_and_expanded(), begin).await;
+    let events: Vec<_> = events
+        .into_iter()
+        .filter(|event| {
+            // The stream begins with what happened at that very time.
+            !matches!(
+                event.get_str("operationType").unwrap(),
+                "insert" | "create" | "createIndexes"
+            )
+        })
+        .collect();
+    assert_eq!(events.len(), 34);
+
+    // Documents 0 to 11 are there, the others are not; nor is the index.
+    let there = pair.to.database("shop").collection::<Document>("a");
+    there.insert_many((0..12).map(|n| doc! {"_id": n})).await.unwrap();
+    let tally = apply(pair.sink().await, events, None).await.unwrap();
+    assert_eq!(tally.divergent, 18 + 1, "{tally:?}");
+    assert_eq!(tally.divergences.len(), 10, "only the first are listed");
+    assert_eq!(tally.divergences[0].seq, Seq::new(12));
+    assert_eq!(tally.divergences[0].namespace.to_string(), "shop.a");
+    assert_eq!(raw(&pair.to, "b").count_documents(doc! {}).await.unwrap(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_event_and_what_is_applied() {
+    let pair = Pair::start().await;
+    let coll = pair.from.database("shop").collection::<Document>("a");
+    coll.insert_many((0..10).map(|n| doc! {"_id": n, "x": n})).await.unwrap();
+    let there = pair.to.database("shop").collection::<Document>("a");
+    let unique = mongodb::options::IndexOptions::builder().unique(true).build();
+    let index = mongodb::IndexModel::builder().keys(doc! {"x": 1}).options(unique).build();
+    there.create_index(index).await.unwrap();
+    there.insert_one(doc! {"_id": "other", "x": 7}).await.unwrap();
+    let mut events = pair.events().await;
+    events.retain(|event| event.get_str("operationType").unwrap() == "insert");
+    let error = apply(pair.sink().await, events, None).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("refused the insert at #7 on shop.a"), "{text}");
+    assert!(text.contains("E11000") && text.contains("everything before #7 is applied"), "{text}");
+    assert_eq!(raw(&pair.to, "a").count_documents(doc! {}).await.unwrap(), 8);
+}

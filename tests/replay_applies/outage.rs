@@ -1,0 +1,105 @@
+//! Targets that go away: each acknowledged event stays, each is applied once.
+
+use std::time::Duration;
+
+use bson::doc;
+use changetape_replayer::sink::mongod::TargetError;
+use changetape_testkit::Standalone;
+use changetape_testkit::workload::RandomDocuments;
+
+use super::*;
+
+/// A stream in which applying anything twice, or leaving anything out, shows: counters that
+/// are set by every event, documents that come and go, arrays that grow.
+async fn source() -> (Pair, Vec<RawDocumentBuf>) {
+    let pair = Pair::start().await;
+    let seed = changetape_testkit::seed();
+    RandomDocuments::new(seed).operations(2_000).run(&pair.from).await.unwrap();
+    let events = pair.events().await;
+    (pair, events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_outlives_the_primary_of_its_target() {
+    let (pair, events) = source().await;
+    let mut target = ReplicaSet::three_with_auth().start().await.unwrap();
+    let to = target.client().unwrap();
+    let applying = tokio::spawn({
+        let sink = sink(&target.uri()).await;
+        apply(sink, events, None)
+    });
+    for _ in 0..2 {
+        let primary = target.primary().await.unwrap();
+        target.kill(primary);
+        target.primary().await.unwrap();
+        target.restart(primary).await.unwrap();
+        target.wait_until_healthy().await.unwrap();
+        target.step_down().await.unwrap();
+    }
+    assert!(!applying.is_finished(), "all of that was to happen while events were applied");
+    let tally = applying.await.unwrap().unwrap();
+    assert_plain(&tally);
+    let found = Dump::take(&to).await.unwrap();
+    let differences = Dump::take(&pair.from).await.unwrap().differences(&found);
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// The server does what it is told and then says that it is shutting down, as it does when
+/// nobody can tell any more whether a majority has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_executed_and_not_acknowledged_is_not_executed_twice() {
+    let (mut pair, events) = source().await;
+    let testable = ReplicaSet::single().set_parameter("enableTestCommands", "1");
+    pair.target = testable.start().await.unwrap();
+    pair.to = pair.target.client().unwrap();
+    let unacknowledged = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": {"activationProbability": 0.05},
+        "data": {
+            "failCommands": ["insert", "update", "delete"],
+            "writeConcernError": {"code": 91, "errmsg": "so the test has it"},
+        },
+    };
+    run(&pair.to, "admin", unacknowledged).await;
+    assert_plain(&apply(pair.sink().await, events, None).await.unwrap());
+    pair.compare().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_stays_away_is_right_up_to_the_event_that_is_named() {
+    let mut target = ReplicaSet::single().start().await.unwrap();
+    let insert = |n: i32| {
+        let event = doc! {
+            "operationType": "insert", "ns": {"db": "shop", "coll": "a"},
+            "documentKey": {"_id": n}, "fullDocument": {"_id": n},
+        };
+        RawDocumentBuf::try_from(&event).unwrap()
+    };
+    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(2));
+    let applying = tokio::spawn(apply(sink, (0..1_000_000).map(insert).collect(), None));
+    let coll = target.client().unwrap().database("shop").collection::<Document>("a");
+    while coll.estimated_document_count().await.unwrap() < 5_000 {}
+    target.kill(0);
+    let error = applying.await.unwrap().unwrap_err();
+    let Error::Target(error) = error else { panic!("{error}") };
+    assert!(matches!(*error, TargetError::Away { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("everything before {}", error.seq())));
+
+    target.restart(0).await.unwrap();
+    target.primary().await.unwrap();
+    let kept = coll.count_documents(doc! {}).await.unwrap();
+    let named = error.seq().get();
+    // Of the command that was under way some statements may have been executed.
+    assert!((named..=named + 1000).contains(&kept), "{named} named, {kept} kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standalone_target_is_enough_while_it_lasts() {
+    let (pair, events) = source().await;
+    let target = Standalone::start().await.unwrap();
+    let tally = apply(sink(&target.uri()).await, events, None).await.unwrap();
+    assert_plain(&tally);
+    let found = Dump::take(&target.client().await.unwrap()).await.unwrap();
+    let differences = Dump::take(&pair.from).await.unwrap().differences(&found);
+    assert!(differences.is_empty(), "{differences}");
+}
