@@ -50,6 +50,24 @@ const WHAT: &str = "the update diff";
 /// One update as the server logged it, read from its bytes.
 ///
 /// Nothing is decoded before it is asked for: creating one reads the version only.
+///
+/// ```
+/// use bson::rawdoc;
+/// use changetape_core::{DisambiguatedPaths, UpdateDiff};
+///
+/// # fn main() -> Result<(), changetape_core::Error> {
+/// let update = rawdoc! {"$v": 2, "diff": {"d": {"b": false}, "sc": {"u": {"d": 5}}}};
+/// let update = UpdateDiff::from_raw(&update)?;
+///
+/// let before = rawdoc! {"_id": 1, "b": 2, "c": {"d": 3}};
+/// assert_eq!(update.apply(&before)?, rawdoc! {"_id": 1, "c": {"d": 5}});
+///
+/// assert_eq!(
+///     update.describe(DisambiguatedPaths::Omit)?,
+///     rawdoc! {"updatedFields": {"c.d": 5}, "removedFields": ["b"], "truncatedArrays": []},
+/// );
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateDiff<'a> {
     diff: &'a [u8],

@@ -89,6 +89,18 @@ fn expanded_operations_are_no_events_of_a_plain_stream() {
 }
 
 #[test]
+fn what_only_expanded_events_have_is_left_out_and_the_rest_stays() {
+    let rename = doc! {
+        "to": {"db": "a", "coll": "c"}, "_id": {"_data": "82"}, "operationType": "rename",
+        "collectionUUID": 5, "ns": {"db": "a", "coll": "b"},
+        "operationDescription": {"to": {"db": "a", "coll": "c"}}, "stateBeforeChange": {},
+    };
+    let plain = public(&rename, PublicOptions::plain()).unwrap();
+    assert_eq!(names(&plain), ["to", "_id", "operationType", "ns"]);
+    assert_eq!(public(&rename, PublicOptions::expanded("6.0.5")), Some(rename));
+}
+
+#[test]
 fn the_drop_of_a_view_is_known_by_what_it_lacks() {
     let view = doc! {"operationType": "drop", "ns": {"db": "a", "coll": "v"}};
     assert_eq!(public(&view, PublicOptions::plain()), None);
