@@ -1,9 +1,196 @@
 //! `changetape info`.
 
-use crate::args::{InfoArgs, OutputArgs};
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use changetape_core::Seq;
+use changetape_tape::{Metadata, Summary, TapeReader, UpdateForm};
+use serde_json::{Value, json};
+
+use crate::args::{Format, InfoArgs, OutputArgs};
 use crate::exit::Exit;
+use crate::progress::{self, Line};
+use crate::report;
+
+/// How many namespaces people are shown; programs get all.
+const LISTED: usize = 20;
 
 /// Runs the command.
-pub(crate) fn run(_args: &InfoArgs, _output: &OutputArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let path = args.tape.path()?;
+    let tape = TapeReader::open(path)?;
+    let summary = {
+        let (read, end) = (Arc::new(AtomicU64::new(0)), tape.end().get());
+        let _shown = progress::show(output, {
+            let read = Arc::clone(&read);
+            move || Line { text: "reading the tape".into(), part: Some((read.load(Relaxed), end)) }
+        });
+        tape.summary(&mut |seq: Seq| read.store(seq.get(), Relaxed))?
+    };
+    report::print(&match output.format {
+        Format::Text => text(path, tape.metadata(), &summary),
+        Format::Json => json(path, tape.metadata(), &summary).to_string(),
+    })?;
     Ok(Exit::Done)
+}
+
+fn text(path: &Path, metadata: &Metadata, summary: &Summary) -> String {
+    let mut text = format!("{}\n", path.display());
+    // Writing to a string cannot fail.
+    let mut row = |name: &str, value: &dyn Display| {
+        let _ = writeln!(text, "  {name:13} {value}");
+    };
+
+    match summary.events.checked_sub(1) {
+        None => row("events", &"no event yet"),
+        Some(last) => row(
+            "events",
+            &format!(
+                "{}, #0 to #{last}, {}",
+                report::count(summary.events),
+                report::bytes(summary.raw_bytes)
+            ),
+        ),
+    }
+    let mut disk = format!("{}, {} blocks", report::bytes(summary.disk_bytes), summary.blocks);
+    if summary.events > 0 {
+        // Writing to a string cannot fail.
+        let ratio = report::ratio(summary.disk_bytes, summary.raw_bytes);
+        let _ = write!(disk, ", {ratio:.2} of the events' size");
+    }
+    row("on disk", &disk);
+    if let Some((first, last)) = summary.wall_times {
+        let millis = u64::try_from(last.as_millis() - first.as_millis()).unwrap_or(0);
+        let span = report::duration(Duration::from_millis(millis));
+        row("time", &format!("{first} to {last} ({span})"));
+    }
+    if let Some((first, last)) = summary.cluster_times {
+        row("cluster time", &format!("{first} to {last}"));
+    }
+    if let Some(checkpoint) = &summary.checkpoint {
+        row("continues", &format!("after token {}", checkpoint.token));
+    }
+    let source = &metadata.source;
+    row("source", &format!("{}, MongoDB {}", deployment(metadata), source.server_version));
+    row("recorded by", &format!("{}, since {}", metadata.created_by, metadata.created_at));
+    row("updates", &updates(metadata));
+    for (name, value) in narrowed(metadata) {
+        row(name, &value);
+    }
+
+    let operations = summary.operations.iter().map(|(operation, &events)| (operation, events));
+    list(&mut text, "operations", operations, summary.other_operations);
+    let namespaces = summary.namespaces.iter().map(|(namespace, &events)| (namespace, events));
+    list(&mut text, "namespaces", namespaces, summary.other_namespaces);
+    text
+}
+
+/// A table of counts, the largest first.
+fn list<T: Display>(
+    text: &mut String,
+    title: &str,
+    counts: impl Iterator<Item = (T, u64)>,
+    beyond: u64,
+) {
+    let mut counts: Vec<(String, u64)> = counts.map(|(name, n)| (name.to_string(), n)).collect();
+    if counts.is_empty() {
+        return;
+    }
+    counts.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+    let rest = counts.split_off(counts.len().min(LISTED));
+    let others = beyond + rest.iter().map(|(_, events)| events).sum::<u64>();
+    let width = counts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  {title}");
+    for (name, events) in &counts {
+        let _ = writeln!(text, "    {name:width$} {:>12}", report::count(*events));
+    }
+    if others > 0 {
+        let _ = writeln!(text, "    {:width$} {:>12}", "others", report::count(others));
+    }
+}
+
+fn deployment(metadata: &Metadata) -> String {
+    let source = &metadata.source;
+    match source.replica_set_id {
+        Some(id) => format!("{} ({id})", source.replica_set),
+        None => source.replica_set.clone(),
+    }
+}
+
+fn updates(metadata: &Metadata) -> &'static str {
+    match metadata.stream.updates {
+        UpdateForm::Raw => "raw",
+        UpdateForm::Public => "public",
+    }
+}
+
+/// What narrows or widens the recording, where anything does.
+fn narrowed(metadata: &Metadata) -> Vec<(&'static str, String)> {
+    fn all<T: Display>(items: &[T]) -> Option<String> {
+        let items: Vec<String> = items.iter().map(T::to_string).collect();
+        (!items.is_empty()).then(|| items.join(", "))
+    }
+    let stream = &metadata.stream;
+    let stages: Vec<String> = stream.pipeline.iter().map(|stage| format!("{stage:?}")).collect();
+    let rows = [
+        ("include", all(&stream.filter.include)),
+        ("exclude", all(&stream.filter.exclude)),
+        ("only", all(&stream.operations)),
+        ("pipeline", all(&stages)),
+        ("fullDocument", stream.full_document.clone()),
+        ("before change", stream.full_document_before_change.clone()),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn json(path: &Path, metadata: &Metadata, summary: &Summary) -> Value {
+    let (source, stream) = (&metadata.source, &metadata.stream);
+    let texts = |items: Vec<String>| Value::from(items);
+    let extent = |extent: Option<(String, String)>| {
+        extent.map(|(first, last)| json!({"first": first, "last": last}))
+    };
+    let pair = |(first, last): (&dyn Display, &dyn Display)| (first.to_string(), last.to_string());
+    json!({
+        "tape": path.display().to_string(),
+        "events": summary.events,
+        "blocks": summary.blocks,
+        "bytes": summary.raw_bytes,
+        "tapeBytes": summary.disk_bytes,
+        "wallTime": extent(summary.wall_times.map(|(a, b)| pair((&a, &b)))),
+        "clusterTime": extent(summary.cluster_times.map(|(a, b)| pair((&a, &b)))),
+        "arrivalNanos": summary.arrivals.map(|(first, last)| {
+            json!({"first": first.wall_nanos, "last": last.wall_nanos})
+        }),
+        "checkpoint": summary.checkpoint.as_ref().map(|checkpoint| {
+            json!({"token": checkpoint.token.to_string(), "nextSeq": checkpoint.next.get()})
+        }),
+        "source": {
+            "replicaSet": source.replica_set,
+            "replicaSetId": source.replica_set_id.map(|id| id.to_string()),
+            "serverVersion": source.server_version,
+        },
+        "createdBy": metadata.created_by,
+        "createdAt": metadata.created_at.to_string(),
+        "stream": {
+            "include": texts(stream.filter.include.iter().map(ToString::to_string).collect()),
+            "exclude": texts(stream.filter.exclude.iter().map(ToString::to_string).collect()),
+            "operations": texts(stream.operations.iter().map(ToString::to_string).collect()),
+            "pipeline": texts(stream.pipeline.iter().map(|stage| format!("{stage:?}")).collect()),
+            "updates": updates(metadata),
+            "fullDocument": stream.full_document,
+            "fullDocumentBeforeChange": stream.full_document_before_change,
+        },
+        "operations": counts(summary.operations.iter()),
+        "otherOperations": summary.other_operations,
+        "namespaces": counts(summary.namespaces.iter()),
+        "otherNamespaces": summary.other_namespaces,
+    })
+}
+
+fn counts<'a, T: Display + 'a>(counts: impl Iterator<Item = (&'a T, &'a u64)>) -> Value {
+    counts.map(|(name, &events)| (name.to_string(), Value::from(events))).collect()
 }

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -102,27 +102,29 @@ fn draw(bar: &ProgressBar, line: Line) {
     bar.tick();
 }
 
-/// Counts per second between calls, for a progress line.
+/// Counts per second, for a progress line.
 pub(crate) struct Rate {
-    last: Option<(std::time::Instant, u64)>,
+    at: Instant,
+    count: u64,
     shown: f64,
 }
 
 impl Rate {
-    pub(crate) const fn new() -> Self {
-        Self { last: None, shown: 0.0 }
+    /// Begins to count.
+    pub(crate) fn new() -> Self {
+        Self { at: Instant::now(), count: 0, shown: 0.0 }
     }
 
-    /// The rate since a while ago, smoothed so that a line that redraws quickly can be read.
+    /// The rate over the last seconds: smooth where it is asked for often, so that it can be
+    /// read, and exact where it is not.
     #[allow(clippy::cast_precision_loss)] // A rate is shown with a few digits.
     pub(crate) fn per_second(&mut self, count: u64) -> f64 {
-        const SMOOTHING: f64 = 0.3;
-        let now = std::time::Instant::now();
-        if let Some((at, before)) = self.last.replace((now, count)) {
-            let seconds = now.duration_since(at).as_secs_f64().max(1e-3);
-            let rate = count.saturating_sub(before) as f64 / seconds;
-            self.shown += SMOOTHING * (rate - self.shown);
-        }
+        const MEMORY_SECONDS: f64 = 1.0;
+        let seconds = self.at.elapsed().as_secs_f64().max(1e-3);
+        let rate = count.saturating_sub(self.count) as f64 / seconds;
+        let weight = 1.0 - (-seconds / MEMORY_SECONDS).exp();
+        self.shown += weight * (rate - self.shown);
+        (self.at, self.count) = (Instant::now(), count);
         self.shown
     }
 }

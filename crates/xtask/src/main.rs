@@ -1,8 +1,10 @@
 //! `cargo xtask`: what contributors run.
 //!
+//! - `cargo xtask demo`: the whole path on throw-away servers.
 //! - `cargo xtask test`: everything that a change must pass.
 //! - `cargo xtask tidy`: the rules of the house that no compiler checks.
 
+mod demo;
 mod test;
 mod tidy;
 
@@ -14,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
+  demo   the whole path on throw-away servers: record, replay, compare byte for byte
   test   everything a change must pass: formatting, clippy, tidy, documentation, all tests
   tidy   what no compiler checks: who imports whom, module documentation, file sizes";
 
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done: Result<()> = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
     {
+        ["demo"] => demo::run(),
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] => {
