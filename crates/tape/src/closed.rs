@@ -5,7 +5,8 @@
 //! and nothing is touched. The file is removed, durably, before a recorder opens the log and
 //! written again when it closes it; a tape without it was not closed, and recovering it is
 //! sled's business (see `opening`). Readers leave it: reading a settled log changes none of
-//! its files.
+//! its files, but for the number of zeros that `db` ends in. sled cuts and pads that file
+//! whenever it opens it, so its length and checksum are those of what precedes the zeros.
 //!
 //! Text; lengths in decimal, checksums CRC-32 in hexadecimal, paths relative to `log/`; the
 //! last line is the checksum of the lines before it:
@@ -20,7 +21,7 @@
 
 use std::fmt::Write;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use changetape_core::Seq;
@@ -136,22 +137,55 @@ impl Closed {
 }
 
 fn state(file: &Path, path: String) -> Result<FileState, Error> {
-    let read = || {
-        let mut file = File::open(file)?;
-        let mut hasher = crc32fast::Hasher::new();
-        let mut len = 0;
-        let mut chunk = vec![0; CHUNK_LEN];
-        loop {
-            let n = file.read(&mut chunk)?;
-            let Some(bytes) = chunk.get(..n).filter(|bytes| !bytes.is_empty()) else {
-                return Ok((len, hasher.finalize()));
-            };
-            hasher.update(bytes);
-            len += n as u64;
-        }
-    };
-    let (len, crc) = read().map_err(Error::io("read", file))?;
+    let sum = |file| if path == layout::DB { sum_to_zeros(file) } else { sum(file) };
+    let (len, crc) = File::open(file).and_then(sum).map_err(Error::io("read", file))?;
     Ok(FileState { len, crc, path })
+}
+
+/// Length and checksum of a file.
+fn sum(file: File) -> io::Result<(u64, u32)> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut len = 0;
+    for_each_chunk(file, |chunk| {
+        hasher.update(chunk);
+        len += chunk.len() as u64;
+    })?;
+    Ok((len, hasher.finalize()))
+}
+
+/// Length and checksum of a file without the zeros at its end.
+fn sum_to_zeros(file: File) -> io::Result<(u64, u32)> {
+    let zeros = vec![0; CHUNK_LEN];
+    let mut hasher = crc32fast::Hasher::new();
+    let mut len = 0;
+    // Zeros that count if something follows them.
+    let mut pending = 0;
+    for_each_chunk(file, |chunk| {
+        let end = chunk.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let (content, rest) = chunk.split_at(end);
+        if !content.is_empty() {
+            len += pending + content.len() as u64;
+            while pending > 0 {
+                let some = usize::try_from(pending).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+                hasher.update(zeros.get(..some).unwrap_or_default());
+                pending -= some as u64;
+            }
+            hasher.update(content);
+        }
+        pending += rest.len() as u64;
+    })?;
+    Ok((len, hasher.finalize()))
+}
+
+fn for_each_chunk(mut file: File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_LEN];
+    loop {
+        let len = file.read(&mut chunk)?;
+        match chunk.get(..len) {
+            None | Some([]) => return Ok(()),
+            Some(bytes) => each(bytes),
+        }
+    }
 }
 
 /// Reads how a tape was closed.
@@ -195,12 +229,36 @@ mod tests {
         assert_eq!(difference(), "");
         std::fs::write(path.join("log/snap.00.generating"), "x").unwrap();
         assert!(difference().starts_with("log/snap.00.generating was not there"));
+        std::fs::write(path.join("log/db"), [[7; 3000], [0; 3000]].concat()).unwrap();
+        std::fs::remove_file(path.join("log/snap.00.generating")).unwrap();
+        assert_eq!(difference(), "", "zeros at the end are sled's padding");
+        std::fs::write(path.join("log/db"), [&[7; 3000][..], &[0; 5], &[1]].concat()).unwrap();
+        assert_eq!(difference(), "log/db is 3006 bytes long (expected 3000)");
         std::fs::write(path.join("log/db"), [7; 2999]).unwrap();
         assert_eq!(difference(), "log/db is 2999 bytes long (expected 3000)");
         std::fs::write(path.join("log/blobs/17"), "Blob").unwrap();
         assert!(difference().starts_with("log/blobs/17: checksum mismatch (expected "));
         std::fs::remove_file(path.join("log/blobs/17")).unwrap();
         assert_eq!(difference(), "log/blobs/17 is missing");
+    }
+
+    #[test]
+    fn zeros_count_where_something_follows_them() {
+        let sums = |parts: &[&[u8]]| {
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, &parts.concat()).unwrap();
+            std::io::Seek::rewind(&mut file).unwrap();
+            let again = file.try_clone().unwrap();
+            let to_zeros = sum_to_zeros(file).unwrap();
+            std::io::Seek::rewind(&mut (&again)).unwrap();
+            (to_zeros, sum(again).unwrap())
+        };
+        let hole = vec![0; 2 * CHUNK_LEN + 17];
+        let (to_zeros, whole) = sums(&[b"a", &hole, b"b"]);
+        assert_eq!(to_zeros, whole);
+        assert_eq!(to_zeros.0, hole.len() as u64 + 2);
+        assert_eq!(sums(&[b"a", &hole, b"b", &hole]).0, whole);
+        assert_eq!(sums(&[&hole]).0, sums(&[]).1);
     }
 
     #[test]

@@ -152,6 +152,9 @@ pub(crate) fn settle(path: &Path, next: Seq) -> Result<(), Error> {
 /// large for that.
 fn rehearse(path: &Path, durable: Seq) -> Result<bool, Error> {
     let log = path.join(layout::LOG);
+    if !log.join(layout::DB).is_file() {
+        return Err(damaged(path, "log/db is missing".into()));
+    }
     let files = disk::files(&log)?;
     let mut len = 0;
     for name in &files {
