@@ -54,9 +54,11 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Cargo could not build `changetape`.
-    #[error("cannot build changetape:\n{output}")]
+    /// Cargo could not build a program of this workspace.
+    #[error("cannot build {programs}\n{output}")]
     Build {
+        /// Which ones were to be built.
+        programs: String,
         /// What Cargo printed.
         output: String,
     },

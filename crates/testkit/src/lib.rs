@@ -12,6 +12,7 @@ mod cargo;
 mod error;
 mod fetch;
 pub mod mongod;
+pub mod programs;
 pub mod python;
 mod workspace;
 
@@ -41,16 +42,13 @@ pub mod workload;
 
 // What came of it.
 #[cfg(feature = "deployments")]
-mod binary;
-#[cfg(feature = "deployments")]
 pub mod compare;
 
-#[cfg(feature = "deployments")]
-pub use binary::changetape_binary;
 pub use cargo::cargo;
 #[cfg(feature = "deployments")]
 pub use deployment::Deployment;
 pub use error::Error;
+pub use programs::changetape_binary;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
 #[cfg(feature = "deployments")]

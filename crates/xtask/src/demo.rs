@@ -3,8 +3,11 @@
 //! The demo is a program of its own (`crates/demo`), because it needs a driver, and this
 //! crate must not make everybody wait for one to be compiled.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, bail};
-use changetape_testkit::{cargo, mongod, workspace_directory};
+use changetape_testkit::programs::{self, Progress};
+use changetape_testkit::{mongod, workspace_directory};
 
 /// Builds it and runs it.
 pub(crate) fn run() -> Result<()> {
@@ -13,18 +16,12 @@ pub(crate) fn run() -> Result<()> {
         mongod::find()?;
     }
     println!("==> building; the first time this takes some minutes");
-    let built = cargo()
-        .args(["build", "--package", "changetape", "--package", "changetape-demo"])
+    let [demo, changetape] = programs::build(["changetape-demo", "changetape"], Progress::Shown)?;
+    let ran = Command::new(demo)
+        .env("CHANGETAPE_TEST_BINARY", changetape)
         .current_dir(workspace_directory())
         .status();
-    if !built.context("cannot start cargo")?.success() {
-        bail!("the build failed; see above");
-    }
-    let ran = cargo()
-        .args(["run", "--quiet", "--package", "changetape-demo"])
-        .current_dir(workspace_directory())
-        .status();
-    if !ran.context("cannot start cargo")?.success() {
+    if !ran.context("cannot start the demo")?.success() {
         bail!("the demo failed; see above");
     }
     Ok(())
