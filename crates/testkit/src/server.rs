@@ -38,7 +38,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port. It is not [`listening`](Self::listening) yet.
+    /// Starts a server on a free port. It is not [listening](Self::listening_somewhere)
+    /// yet.
     pub(crate) fn start(
         mongod: PathBuf,
         directory: PathBuf,

@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<()> {
         passes(cargo().args(flags), "see its warnings above")
     })?;
     step("cargo doc --workspace --no-deps", || {
-        let flags = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
+        let flags = ["doc", "--workspace", "--no-deps", "--document-private-items"];
         passes(
             cargo().args(flags).env("RUSTDOCFLAGS", "--deny warnings"),
             "see rustdoc's warnings above",
