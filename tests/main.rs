@@ -9,4 +9,12 @@
     reason = "a test says what it expects, and a panic is how it fails; helpers included"
 )]
 
+mod bad_input;
 mod diff_against_server;
+mod primary_killed;
+mod program;
+mod python_examples;
+mod recorder_killed;
+mod replay_applies;
+mod replay_is_identical;
+mod stream;

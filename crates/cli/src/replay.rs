@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::{
-    Ended, Progress, Replay, ReplayOptions, SinkAddress, Speed, Stop, Summary,
+    Ended, Progress, Replay, ReplayOptions, SinkAddress, SinkOptions, Speed, Stop, Summary,
 };
 use changetape_tape::TapeReader;
 use serde_json::json;
@@ -24,8 +23,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         tape: args.tape.path()?,
         sink: args.sink()?,
         options: args.options()?,
-        shown: args.shown(),
-        overwrite: args.overwrite(),
+        sink_options: args.sink_options(),
     };
     let printing = job.sink == SinkAddress::Stdout;
     let summary = job.play(output)?;
@@ -49,8 +47,7 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
         tape: args.tape.path()?,
         sink: SinkAddress::Stdout,
         options: args.options(),
-        shown: args.shown.shown(),
-        overwrite: Overwrite::Never,
+        sink_options: args.sink_options(),
     };
     // Events are all there is to see, unless they go somewhere else or something is amiss.
     let quiet = OutputArgs { quiet: true, ..output.clone() };
@@ -69,8 +66,7 @@ struct Job<'a> {
     tape: &'a Path,
     sink: SinkAddress,
     options: ReplayOptions,
-    shown: Shown,
-    overwrite: Overwrite,
+    sink_options: SinkOptions,
 }
 
 impl Job<'_> {
@@ -80,7 +76,7 @@ impl Job<'_> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let stop = stop_on_signal()?;
-            let sink = self.sink.open(self.shown, self.overwrite).await?;
+            let sink = self.sink.open(&self.sink_options).await?;
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
             let _shown = progress::show(output, line(Arc::clone(&progress), speed));

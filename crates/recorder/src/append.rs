@@ -39,14 +39,14 @@ pub(crate) struct Appender {
 /// A tape that is there to be continued, or one to be made when the first batch arrives: a
 /// recording that fails before that leaves nothing behind.
 pub(crate) enum Target {
-    Existing(TapeWriter),
+    Existing(Box<TapeWriter>),
     New { path: PathBuf, metadata: Box<Metadata> },
 }
 
 impl Target {
     fn open(self) -> Result<TapeWriter, Error> {
         match self {
-            Self::Existing(writer) => Ok(writer),
+            Self::Existing(writer) => Ok(*writer),
             Self::New { path, metadata } => Ok(TapeWriter::create(&path, *metadata)?),
         }
     }

@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
         };
         let (stream, opened) = first_form(deployment, options, identity, &forms, &resume).await?;
         let target = match existing {
-            Some(writer) => Target::Existing(writer),
+            Some(writer) => Target::Existing(Box::new(writer)),
             None => Target::New {
                 path: path.to_owned(),
                 metadata: Box::new(Metadata {

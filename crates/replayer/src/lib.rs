@@ -41,7 +41,7 @@ pub use page::Outgoing;
 pub use progress::Progress;
 pub use replay::{Replay, ReplayOptions};
 pub use selection::Selection;
-pub use sink::{Sink, SinkAddress};
+pub use sink::{Sink, SinkAddress, SinkOptions};
 pub use speed::Speed;
 pub use stop::Stop;
 pub use summary::{Divergence, Ended, Lateness, Skipped, Summary, Tally};

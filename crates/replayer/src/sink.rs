@@ -18,7 +18,7 @@ use crate::page::Outgoing;
 use crate::summary::Tally;
 use crate::{Error, Stop};
 
-pub use address::SinkAddress;
+pub use address::{SinkAddress, SinkOptions};
 
 /// What came of offering events to a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

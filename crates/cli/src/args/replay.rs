@@ -1,13 +1,16 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
-use changetape_replayer::{NamespaceMap, ReplayOptions, Selection, SinkAddress, Speed};
+use changetape_replayer::{
+    NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed,
+};
 use clap::Args;
 
-use super::{NamespaceArgs, TapeArg, uri};
+use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
 
 /// Play a tape into a sink
@@ -65,6 +68,16 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     map_ns: Vec<String>,
+    /// How long to wait for a target that goes away before giving up
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse::duration,
+        default_value = "60s",
+        env = "CHANGETAPE_MAX_OUTAGE",
+        help_heading = "Delivery"
+    )]
+    max_outage: Duration,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -88,7 +101,7 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     which: SelectionArgs,
     #[command(flatten)]
-    pub(crate) shown: ShownArgs,
+    shown: ShownArgs,
 }
 
 /// Which events of a tape take part.
@@ -107,7 +120,7 @@ struct SelectionArgs {
 
 /// How events are printed.
 #[derive(Debug, Args)]
-pub(crate) struct ShownArgs {
+struct ShownArgs {
     /// Print also what watch() shows only with showExpandedEvents: create, createIndexes, modify, …
     #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", help_heading = "Delivery")]
     show_expanded_events: bool,
@@ -125,7 +138,7 @@ impl SelectionArgs {
 }
 
 impl ShownArgs {
-    pub(crate) fn shown(&self) -> Shown {
+    fn shown(&self) -> Shown {
         if self.show_expanded_events { Shown::Expanded } else { Shown::Plain }
     }
 }
@@ -147,16 +160,20 @@ impl ReplayArgs {
         })
     }
 
-    pub(crate) fn shown(&self) -> Shown {
-        self.shown.shown()
-    }
-
-    pub(crate) fn overwrite(&self) -> Overwrite {
-        if self.overwrite { Overwrite::Always } else { Overwrite::Never }
+    pub(crate) fn sink_options(&self) -> SinkOptions {
+        SinkOptions {
+            shown: self.shown.shown(),
+            overwrite: if self.overwrite { Overwrite::Always } else { Overwrite::Never },
+            max_outage: Some(self.max_outage),
+        }
     }
 }
 
 impl CatArgs {
+    pub(crate) fn sink_options(&self) -> SinkOptions {
+        SinkOptions { shown: self.shown.shown(), ..SinkOptions::default() }
+    }
+
     pub(crate) fn options(&self) -> ReplayOptions {
         ReplayOptions {
             selection: self.which.selection(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use changetape_deployment::{Deployment, redact};
 
@@ -26,17 +27,33 @@ pub enum SinkAddress {
     Null,
 }
 
+/// How a sink is to deliver; each sink takes of it what concerns it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SinkOptions {
+    /// Which events are printed.
+    pub shown: Shown,
+    /// Whether a file that is there may be replaced.
+    pub overwrite: Overwrite,
+    /// How long to wait for a deployment that goes away; a minute if `None`.
+    pub max_outage: Option<Duration>,
+}
+
 impl SinkAddress {
     /// Opens the sink: connects to the deployment, creates the file.
     ///
     /// # Errors
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
-    pub async fn open(&self, shown: Shown, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
+    pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
+        let SinkOptions { shown, overwrite, max_outage } = *options;
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
-                Box::new(MongodSink::new(deployment).await?)
+                let sink = MongodSink::new(deployment).await?;
+                Box::new(match max_outage {
+                    Some(max_outage) => sink.with_max_outage(max_outage),
+                    None => sink,
+                })
             }
             Self::Stdout => Box::new(LinesSink::stdout(shown)),
             Self::File(path) => Box::new(LinesSink::create(path, overwrite, shown)?),

@@ -1,0 +1,72 @@
+//! Arguments that cannot be read: exit code 2, and the accepted forms.
+
+use tempfile::tempdir;
+
+use super::SECRET;
+use crate::program::{run, text};
+
+#[test]
+fn arguments_that_cannot_be_read_are_refused_with_the_accepted_forms() {
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("never.tape");
+    let tape = text(&tape);
+    for (args, accepted) in [
+        (vec!["replay", tape, "-", "--speed", "0"], "max"),
+        (vec!["replay", tape, "-", "--speed", "-1"], "max"),
+        (vec!["replay", tape, "-", "--speed", "nan"], "max"),
+        (vec!["replay", tape, "-", "--speed", "inf"], "max"),
+        (vec!["replay", tape, "-", "--speed", "fast"], "max"),
+        (vec!["replay", tape, "-", "--start", "yesterday"], "2026-03-01T12:00:00Z"),
+        (vec!["replay", tape, "-", "--end", "2026-13-01T12:00:00Z"], "#42"),
+        (vec!["replay", tape, "-", "--op", "upsert"], "insert, update"),
+        (vec!["replay", tape, "-", "--include", ".orders"], "shop.*"),
+        (vec!["replay", tape, "-", "--map-ns", "shop"], "db.collection=db.collection"),
+        (vec!["replay", tape, "kafka://broker"], "file:PATH"),
+        (vec!["replay", tape], "CHANGETAPE_SINK"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--since", "noon"], "now"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--duration", "soon"], "10m"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--count", "0"], "1.."),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--pipeline", "{"], "$match"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--updates", "exact"], "public"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--full-document", "yes"], "updateLookup"),
+        (vec!["record", "localhost", tape], "mongodb://"),
+        (vec!["record", "mongodb://", tape], "connection string"),
+        (vec!["record", tape], "CHANGETAPE_SOURCE_URI"),
+        (vec!["record", tape, "mongodb://127.0.0.1"], "the tape must be a directory"),
+        (vec!["record", "--uri-file", "/nonexistent", tape], "/nonexistent"),
+    ] {
+        let ran = run(&args).expect_code(2);
+        assert!(!ran.sentence().is_empty());
+        assert!(ran.stderr.contains(accepted), "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+        assert!(!directory.path().join("never.tape").exists(), "{args:?} made a tape");
+    }
+}
+
+#[test]
+fn a_connection_string_that_cannot_be_read_is_refused_without_its_password() {
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("never.tape");
+    for uri in [
+        format!("mongodb://anna:{SECRET}@"),
+        format!("mongodb://anna:{SECRET}/x@127.0.0.1"),
+        format!("mongodb://anna:{SECRET}@127.0.0.1:port"),
+        format!("mongodb:/anna:{SECRET}@127.0.0.1"),
+        format!("mongodb://anna:{SECRET}@127.0.0.1/?tls=maybe"),
+        format!("mongodb://anna:%{SECRET}@127.0.0.1"),
+    ] {
+        for args in [
+            vec!["record", &uri, text(&tape)],
+            vec!["replay", text(&tape), &uri],
+            vec!["replay", &uri, text(&tape)],
+        ] {
+            let ran = run(&args);
+            assert!(!ran.stderr.contains(SECRET), "{args:?}: {}", ran.stderr);
+            assert!(!ran.sentence().is_empty());
+            if args[0] == "record" {
+                ran.expect_code(2);
+            }
+            assert!(!tape.exists());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Tapes that cannot be continued or read: which, why, and nothing changed on disk; and tapes
+//! that merely hold nothing, which is no failure.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bson::doc;
+use changetape_testkit::ReplicaSet;
+use tempfile::tempdir;
+
+use crate::program::{run, start, text};
+
+/// Records what is written to `shop.orders` meanwhile: `documents` inserts.
+async fn record(source: &ReplicaSet, tape: &Path, documents: i32) {
+    let uri = source.uri();
+    let args = ["record", &uri, text(tape), "--stop-when-idle", "1s"];
+    run(&args).expect_code(0);
+    if documents > 0 {
+        let orders = source.client().unwrap().database("shop").collection("orders");
+        orders.insert_many((0..documents).map(|n| doc! {"n": n})).await.unwrap();
+        run(&args).expect_code(0);
+    }
+}
+
+/// Every file of a tape with its content, but for the note of who has it open.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else if path.file_name() != Some("lock".as_ref()) {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tape_of_another_recording_is_not_continued() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let other = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("first.tape");
+    record(&source, &tape, 1).await;
+    let before = files(&tape);
+
+    let (source, other) = (source.uri(), other.uri());
+    for (uri, flags, differs) in [
+        (&other, vec![], "deployment"),
+        (&source, vec!["--include", "shop"], "filter"),
+        (&source, vec!["--exclude", "shop"], "filter"),
+        (&source, vec!["--op", "insert"], "operation"),
+        (&source, vec!["--pipeline", r#"{"$match": {"ns.db": "shop"}}"#], "pipeline"),
+        (&source, vec!["--updates", "public"], "update form"),
+        (&source, vec!["--full-document", "updateLookup"], "fullDocument"),
+        (&source, vec!["--full-document-before-change", "required"], "fullDocumentBeforeChange"),
+    ] {
+        let mut args = vec!["record", uri, text(&tape), "--stop-when-idle", "1s"];
+        args.extend(&flags);
+        let ran = run(&args).expect_code(1);
+        assert!(ran.sentence().contains(differs), "{flags:?}: {}", ran.stderr);
+    }
+    let kept = run(&["cat", text(&tape), "--show-expanded-events"]).expect_code(0);
+    assert_eq!(kept.stdout.lines().count(), 2, "create and insert: {}", kept.stdout);
+    assert_eq!(before.keys().count(), files(&tape).keys().count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tape_that_is_open_elsewhere_names_its_holder() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("held.tape");
+    record(&source, &tape, 1).await;
+    let uri = source.uri();
+    let mut holder = start(&["record", &uri, text(&tape)]);
+    let pid = holder.id().to_string();
+    // Asking the program would take the tape away from the holder for a moment.
+    while !String::from_utf8_lossy(&fs::read(tape.join("lock")).unwrap()).contains(&pid) {
+        assert_eq!(holder.try_wait().unwrap(), None, "the holder ended");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for args in [
+        vec!["info", text(&tape)],
+        vec!["cat", text(&tape)],
+        vec!["record", &uri, text(&tape)],
+    ] {
+        let ran = run(&args).expect_code(1);
+        assert!(ran.sentence().contains(&pid), "{args:?}: {}", ran.stderr);
+        assert!(ran.sentence().contains("record"), "{args:?}: {}", ran.stderr);
+    }
+    // A holder that is killed holds nothing any more.
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    run(&["info", text(&tape)]).expect_code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_tape_is_named_with_a_place_and_left_alone() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("damaged.tape");
+    record(&source, &tape, 500).await;
+    let log = tape.join("log").join("db");
+    let whole = fs::read(&log).unwrap();
+    // The log's file is allocated ahead of what is in it.
+    let used = whole.iter().rposition(|&byte| byte != 0).unwrap();
+
+    let mut flipped = whole.clone();
+    flipped[used / 3] ^= 0xFF;
+    for (what, bytes) in [("flipped", flipped), ("cut", whole[..used / 2].to_vec())] {
+        fs::write(&log, &bytes).unwrap();
+        let before = files(&tape);
+        for args in [
+            vec!["info", text(&tape)],
+            vec!["cat", text(&tape)],
+            vec!["replay", text(&tape), "null:", "--speed", "max"],
+            vec!["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"],
+        ] {
+            let ran = run(&args).expect_code(1);
+            assert!(ran.sentence().contains("damaged.tape"), "{what} {args:?}: {}", ran.stderr);
+            assert!(ran.sentence().contains('#'), "{what} {args:?}: {}", ran.stderr);
+            assert!(files(&tape) == before, "{what} {args:?} changed the tape");
+        }
+    }
+    fs::write(&log, &whole).unwrap();
+    run(&["info", text(&tape)]).expect_code(0);
+}
+
+#[test]
+fn what_is_no_tape_is_said_to_be_none() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("missing.tape");
+    let ran = run(&["info", text(&path)]).expect_code(1);
+    assert!(ran.sentence().contains("missing.tape"), "{}", ran.stderr);
+    fs::write(&path, "something else").unwrap();
+    let ran = run(&["cat", text(&path)]).expect_code(1);
+    assert!(ran.sentence().contains("missing.tape"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "something else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_show_is_said_and_is_no_failure() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let empty = directory.path().join("empty.tape");
+    record(&source, &empty, 0).await;
+    let full = directory.path().join("full.tape");
+    record(&source, &full, 3).await;
+    for (tape, flags) in [
+        (&empty, vec![]),
+        (&full, vec!["--start", "#1000"]),
+        (&full, vec!["--start", "2100-01-01T00:00:00Z"]),
+        (&full, vec!["--include", "nothing.here"]),
+        (&full, vec!["--op", "delete"]),
+        (&full, vec!["--start", "#2", "--end", "#1"]),
+    ] {
+        let mut cat = vec!["cat", text(tape)];
+        cat.extend(&flags);
+        let ran = run(&cat).expect_code(0);
+        assert_eq!(ran.stdout, "", "{flags:?}");
+        assert!(ran.stderr.contains("no event") || ran.stderr.contains("none of"), "{ran:?}");
+        let mut replay = vec!["replay", text(tape), "null:"];
+        replay.extend(&flags);
+        let ran = run(&replay).expect_code(0);
+        assert!(ran.stdout.contains("no event") || ran.stdout.contains("none of"), "{ran:?}");
+    }
+    let info = run(&["info", text(&empty)]).expect_code(0);
+    assert!(info.stdout.contains("no event"), "{}", info.stdout);
+}

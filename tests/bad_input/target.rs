@@ -1,0 +1,83 @@
+//! Targets that go away in the middle of a replay.
+
+use std::time::Duration;
+
+use bson::doc;
+use changetape_testkit::ReplicaSet;
+use changetape_testkit::compare::Dump;
+use changetape_testkit::workload::{OrderShop, Pace};
+use tempfile::{TempDir, tempdir};
+
+use crate::program::{ran, run, start, text};
+
+/// A tape of a shop's trade of some seconds.
+async fn recorded(source: &ReplicaSet) -> TempDir {
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("shop.tape");
+    let uri = source.uri();
+    let args = ["record", &uri, text(&tape), "--stop-when-idle", "1s"];
+    run(&args).expect_code(0);
+    let shop = OrderShop::new(changetape_testkit::seed()).steps(300);
+    shop.pace(Pace::Over(Duration::from_secs(4))).run(&source.client().unwrap()).await.unwrap();
+    run(&args).expect_code(0);
+    directory
+}
+
+/// Waits until the replay has applied something.
+async fn until_it_has_begun(target: &ReplicaSet) {
+    let orders = target.client().unwrap().database("shop").collection::<bson::Document>("orders");
+    while orders.find_one(doc! {}).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_loses_its_primary_is_waited_for() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = recorded(&source).await;
+    let tape = directory.path().join("shop.tape");
+    let mut target = ReplicaSet::three_with_auth().start().await.unwrap();
+
+    let replay = start(&["replay", text(&tape), &target.uri(), "--format", "json"]);
+    until_it_has_begun(&target).await;
+    let primary = target.primary().await.unwrap();
+    target.kill(primary);
+    let ended = tokio::task::spawn_blocking(move || ran(replay.wait_with_output().unwrap()));
+    let ended = ended.await.unwrap().expect_code(0);
+    assert_eq!(ended.json()["adapted"], 0, "something was applied twice: {}", ended.stdout);
+
+    target.restart(primary).await.unwrap();
+    target.wait_until_healthy().await.unwrap();
+    let expected = Dump::take(&source.client().unwrap()).await.unwrap();
+    let found = Dump::take(&target.client().unwrap()).await.unwrap();
+    let differences = expected.differences(&found);
+    assert!(differences.is_empty(), "{differences}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_stays_away_ends_the_replay_with_a_sequence_number() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = recorded(&source).await;
+    let tape = directory.path().join("shop.tape");
+    let mut target = ReplicaSet::single().start().await.unwrap();
+
+    let replay = start(&["replay", text(&tape), &target.uri(), "--max-outage", "2s"]);
+    until_it_has_begun(&target).await;
+    target.kill(0);
+    let ended = tokio::task::spawn_blocking(move || ran(replay.wait_with_output().unwrap()));
+    let ended = ended.await.unwrap().expect_code(1);
+    let sentence = ended.sentence();
+    let reached = sentence.split('#').nth(1).expect(sentence);
+    let reached: String = reached.chars().take_while(char::is_ascii_digit).collect();
+    assert!(reached.parse::<u64>().unwrap() > 0, "{sentence}");
+
+    // Up to there the target is right: going on from there makes it whole.
+    target.restart(0).await.unwrap();
+    target.wait_until_healthy().await.unwrap();
+    let from = format!("#{reached}");
+    run(&["replay", text(&tape), &target.uri(), "--speed", "max", "--start", &from]).expect_code(0);
+    let expected = Dump::take(&source.client().unwrap()).await.unwrap();
+    let found = Dump::take(&target.client().unwrap()).await.unwrap();
+    let differences = expected.differences(&found);
+    assert!(differences.is_empty(), "{differences}");
+}
