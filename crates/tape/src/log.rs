@@ -27,6 +27,7 @@
 mod blobs;
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,8 +46,15 @@ use blobs::Blobs;
 pub(crate) const SEGMENT_SIZE: usize = 4 << 20;
 
 /// What sled may keep of pages in memory. Readers go through a tape once and writers only
-/// look at its end, so a cache gains nothing.
+/// look at its end, so a cache gains nothing. sled keeps far more: see [`forget_pages`].
 const CACHE_CAPACITY: u64 = 32 << 20;
+
+/// sled's cache has 256 parts, each of which considers what to drop only once it has been
+/// asked for this many pages.
+const CACHE_QUEUE_LEN: usize = 64;
+
+/// At least this many blocks are in one of sled's pages once it has been split.
+const BLOCKS_PER_PAGE: u64 = 8;
 
 /// sled's threads let go of `db` a moment after the database is dropped.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,6 +76,8 @@ pub(crate) struct Log {
     blobs: Blobs,
     /// For syncing only.
     db_file: File,
+    /// Blocks appended since pages were last forgotten.
+    appended: u64,
     // Dropped in this order, the database last.
     blocks: sled::Tree,
     state: sled::Tree,
@@ -109,7 +119,7 @@ impl Log {
         let db_path = dir.join(layout::DB);
         let db_file = File::open(&db_path).map_err(Error::io("open", &db_path))?;
         let blobs = Blobs::open(&dir.join(layout::BLOBS))?;
-        Ok(Self { dir: dir.to_owned(), blobs, db_file, blocks, state, db })
+        Ok(Self { dir: dir.to_owned(), blobs, db_file, appended: 0, blocks, state, db })
     }
 
     /// Appends blocks and moves the checkpoint, atomically; returns when that is durable.
@@ -142,7 +152,13 @@ impl Log {
         self.guard("append to", apply)?;
         self.blobs.sync_new()?;
         self.guard("append to", || self.db.flush())?;
-        self.db_file.sync_data().map_err(Error::io("sync", &self.dir.join(layout::DB)))
+        self.db_file.sync_data().map_err(Error::io("sync", &self.dir.join(layout::DB)))?;
+        self.appended += blocks.len() as u64;
+        if let Some((last, _)) = blocks.last().filter(|_| self.appended >= BLOCKS_PER_PAGE) {
+            self.appended = 0;
+            self.guard("read", || forget_pages(&self.blocks, last))?;
+        }
+        Ok(())
     }
 
     /// Makes everything that opening may have changed durable.
@@ -151,7 +167,7 @@ impl Log {
         for name in disk::files(&self.dir)? {
             let path = self.dir.join(name);
             match File::open(&path).and_then(|file| file.sync_all()) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result.map_err(Error::io("sync", &path))?,
             }
         }
@@ -179,14 +195,15 @@ impl Log {
     /// The blocks whose keys are `from` or higher, in order.
     pub(crate) fn blocks_from(&self, from: Seq) -> BlockIter {
         let range = (Bound::Included(key(from)), Bound::<IVec>::Unbounded);
-        BlockIter { dir: self.dir.clone(), iter: Some(self.blocks.range(range)) }
+        let iter = Some(self.blocks.range(range));
+        BlockIter { dir: self.dir.clone(), tree: self.blocks.clone(), iter, read: 0 }
     }
 
     /// Closes the log and waits until its files are let go of.
     pub(crate) fn close(self) -> Result<(), Error> {
         let db = self.dir.join(layout::DB);
         self.guard("write to", || self.db.flush())?;
-        let Self { dir, blobs, db_file, blocks, state, db: database } = self;
+        let Self { dir, blobs, db_file, appended: _, blocks, state, db: database } = self;
         guard("close", &dir, || {
             drop((blocks, state, database));
             Ok(())
@@ -215,7 +232,10 @@ impl Log {
 /// Blocks with their keys, in order; ends after the first error.
 pub(crate) struct BlockIter {
     dir: PathBuf,
+    tree: sled::Tree,
     iter: Option<sled::Iter>,
+    /// Blocks read since pages were last forgotten.
+    read: u64,
 }
 
 impl Iterator for BlockIter {
@@ -223,13 +243,31 @@ impl Iterator for BlockIter {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut iter = self.iter.take()?;
-        let step = guard("read", &self.dir, || iter.next().transpose());
+        self.read += 1;
+        let step = guard("read", &self.dir, || {
+            let step = iter.next().transpose()?;
+            if let Some((key, _)) = step.as_ref().filter(|_| self.read >= BLOCKS_PER_PAGE) {
+                self.read = 0;
+                forget_pages(&self.tree, key)?;
+            }
+            Ok(step)
+        });
         if let Ok(Some(_)) = step {
             self.iter = Some(iter);
         }
         let found = step.transpose()?;
         Some(found.map(|(key, block)| (seq_of(&key), block)))
     }
+}
+
+/// Has sled drop the pages that it keeps in the part of its cache where `key`'s page is, but
+/// for that one. Left to itself it drops nothing before it has been asked for 64 pages in each
+/// of 256 parts, by when most of a tape is in memory.
+fn forget_pages(tree: &sled::Tree, key: &[u8]) -> sled::Result<()> {
+    for _ in 0..=CACHE_QUEUE_LEN {
+        tree.contains_key(key)?;
+    }
+    Ok(())
 }
 
 fn key(first: Seq) -> IVec {
@@ -250,11 +288,19 @@ fn guard<T>(
 ) -> Result<T, Error> {
     let error = match catch(call) {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(sled::Error::Io(source))) => return Err(Error::io(doing, dir)(source)),
+        Ok(Err(sled::Error::Io(source))) => return Err(Error::io(doing, dir)(plain(source))),
         Ok(Err(error)) => error.into(),
         Err(panicked @ Panicked { .. }) => panicked.into(),
     };
     Err(Error::Log { doing, path: dir.to_owned(), source: error })
+}
+
+/// sled remembers an error by its kind and its debugging text; the kind reads better.
+fn plain(error: io::Error) -> io::Error {
+    match (error.raw_os_error(), error.kind()) {
+        (None, kind) if kind != io::ErrorKind::Other => kind.into(),
+        _ => error,
+    }
 }
 
 /// Removes what sled was writing when its process was killed while it opened the log: sled

@@ -15,6 +15,8 @@ use changetape_core::{NamespaceFilter, OperationType, WallTime};
 use crate::{Error, Mismatch};
 
 pub(crate) use file::{create, read};
+#[cfg(test)]
+pub(crate) use file::{decode, encode};
 
 /// What a tape was recorded from and how; fixed when it is created.
 #[derive(Debug, Clone, PartialEq)]

@@ -149,9 +149,8 @@ fn a_closed_tape_is_as_it_was_closed_or_damaged() {
     let tapes = Tapes::new();
     let path = tapes.path();
     let mut random = seeded();
-    for [reading, recording] in [open_both(&tapes.closed, &path)] {
-        assert_eq!((reading.unwrap(), recording.unwrap()), (END, END));
-    }
+    let [reading, recording] = open_both(&tapes.closed, &path);
+    assert_eq!((reading.unwrap(), recording.unwrap()), (END, END));
     for (name, bytes) in &tapes.closed {
         // sled pads its file with zeros, and cuts them off again.
         let len = if name == "log/db" { content_len(bytes) } else { bytes.len() };

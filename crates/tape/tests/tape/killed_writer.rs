@@ -39,13 +39,12 @@ fn event(n: u64) -> bson::raw::RawDocumentBuf {
 fn child() {
     let (Ok(tape), Ok(doing)) = (std::env::var(TAPE), std::env::var(DOING)) else { return };
     let path = Path::new(&tape);
-    match doing.as_str() {
-        "recording" => record(path),
-        _ => {
-            let reader = TapeReader::open(path).unwrap();
-            println!("\nopened {}", reader.end().get());
-            reader.blocks(Seq::ZERO).for_each(|block| drop(block.unwrap()));
-        }
+    if doing == "recording" {
+        record(path);
+    } else {
+        let reader = TapeReader::open(path).unwrap();
+        println!("\nopened {}", reader.end().get());
+        reader.blocks(Seq::ZERO).for_each(|block| drop(block.unwrap()));
     }
     println!("\ndone");
 }
