@@ -82,6 +82,11 @@ impl Deployment {
         self.tls
     }
 
+    /// Whether a server has ever answered: then it speaks as we do, TLS included.
+    pub(crate) fn has_answered(&self) -> bool {
+        !self.hello.is_empty()
+    }
+
     /// What kind of deployment answered.
     #[must_use]
     pub fn topology(&self) -> Topology {

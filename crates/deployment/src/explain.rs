@@ -113,6 +113,11 @@ impl Deployment {
                      tlsCAFile=…"
                 ),
             },
+            (_, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+                if self.has_answered() =>
+            {
+                Error::Unreachable { hosts, cause: "the server closed the connection".to_owned() }
+            }
             (true, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Error::Tls {
                 hosts,
                 cause: format!("{text}; if the server does not use TLS, leave tls=true out"),

@@ -35,6 +35,8 @@ fn speed_divides_time() {
     assert_eq!(pacer(Speed::Factor(10.0)).due(second), ANCHOR.after_nanos(100_000_000));
     assert_eq!(pacer(Speed::Factor(0.5)).due(second), ANCHOR.after_nanos(2_000_000_000));
     assert_eq!(pacer(Speed::Max).due(second), ANCHOR);
+    // Ten thirds of a nanosecond are not over after three.
+    assert_eq!(pacer(Speed::Factor(3.0)).due(Offset::from_nanos(10)), ANCHOR.after_nanos(4));
 }
 
 #[test]

@@ -133,7 +133,9 @@ impl MongodSink {
         stop: &Stop,
     ) -> Result<usize, Halt> {
         use definition::{Found, Plan};
-        let plan = definition::plan(&outgoing.event, &subject.operation, &subject.namespace);
+        let quorum = self.target.quorum();
+        let plan =
+            definition::plan(&outgoing.event, &subject.operation, &subject.namespace, quorum);
         let commands = match plan.map_err(Error::event(subject.seq))? {
             Plan::Commands(commands) => commands,
             Plan::Skip(reason) => {

@@ -72,11 +72,22 @@ enum Check {
     Converts(Namespace),
 }
 
+/// Who must have built an index before it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quorum {
+    /// A standalone mongod, which knows no others.
+    Alone,
+    /// Most members of a replica set. The server's own default, every member that votes,
+    /// would wait for one that is down for as long as it stays down.
+    Majority,
+}
+
 /// Says what is to be done about an event.
 pub(super) fn plan(
     event: &ChangeEvent<'_>,
     operation: &OperationType,
     ns: &Namespace,
+    quorum: Quorum,
 ) -> Result<Plan, Error> {
     let coll = ns.coll.as_deref().unwrap_or_default();
     let described = || {
@@ -94,6 +105,9 @@ pub(super) fn plan(
             let mut writer = DocumentWriter::new();
             writer.string(b"createIndexes", coll.as_bytes());
             copy_indexes(&mut writer, described()?)?;
+            if quorum == Quorum::Majority {
+                writer.string(b"commitQuorum", b"majority");
+            }
             let drops = drop_indexes(described()?, ns, coll)?;
             finish(&ns.db, writer, Check::MayDiffer(drops))?
         }

@@ -17,6 +17,7 @@ use changetape_deployment::{Deployment, Error, Refusal, Topology, is_transient};
 use mongodb::ClientSession;
 use tokio::runtime::Handle;
 
+use super::definition::Quorum;
 use super::reply;
 use crate::Stop;
 use crate::clock::SLICE;
@@ -99,6 +100,14 @@ impl Target {
 
     pub(super) fn set_max_outage(&mut self, max_outage: Duration) {
         self.max_outage = max_outage;
+    }
+
+    /// Who must have built an index before it is there.
+    pub(super) fn quorum(&self) -> Quorum {
+        match self.deployment.topology() {
+            Topology::Standalone => Quorum::Alone,
+            Topology::ReplicaSet(_) | Topology::Sharded => Quorum::Majority,
+        }
     }
 
     pub(super) fn hosts(&self) -> &str {
@@ -199,7 +208,10 @@ impl Target {
                 Attempt::Answered(reply) => match concern(&reply) {
                     None => {
                         if let Some(away) = away {
-                            tracing::info!("the target is back after {:?}", away.elapsed());
+                            tracing::info!(
+                                "the target is back after {:.1} s",
+                                away.elapsed().as_secs_f64()
+                            );
                         }
                         return Ok(reply);
                     }

@@ -12,7 +12,8 @@ fn event(operation: &str, more: Document) -> ChangeEvent<'static> {
 
 fn planned(operation: &str, more: Document) -> Result<Plan, Error> {
     let event = event(operation, more);
-    plan(&event, &event.operation_type().unwrap(), &event.namespace().unwrap().unwrap())
+    let (operation, ns) = (event.operation_type().unwrap(), event.namespace().unwrap().unwrap());
+    plan(&event, &operation, &ns, Quorum::Majority)
 }
 
 /// The only command: its database and itself, without the write concern.
@@ -54,7 +55,8 @@ fn indexes_are_created_and_dropped_by_name() {
     let (_, created, check) = command("createIndexes", indexes.clone());
     assert!(matches!(check, Check::MayDiffer(drops) if drops.len() == 1));
     let index = doc! {"v": 2, "key": {"b": 1, "a": -1}, "name": "b_a"};
-    assert_eq!(created, doc! {"createIndexes": "a", "indexes": [index]});
+    let expected = doc! {"createIndexes": "a", "indexes": [index], "commitQuorum": "majority"};
+    assert_eq!(created, expected);
     let (_, dropped, check) = command("dropIndexes", indexes);
     assert_eq!(dropped, doc! {"dropIndexes": "a", "index": "b_a"});
     assert_eq!(check, Check::MayBeGone);
