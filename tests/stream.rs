@@ -1,5 +1,7 @@
 //! The reference: a change stream read without interruption, straight from the server.
 
+use std::time::Duration;
+
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, Timestamp, doc};
 use changetape_core::{ClusterTime, ResumeToken};
@@ -8,8 +10,14 @@ use mongodb::Client;
 
 /// The server's present cluster time: everything that happens from now on comes after it.
 pub(crate) async fn present(client: &Client) -> Timestamp {
-    let reply = client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
-    reply.get_timestamp("operationTime").unwrap()
+    loop {
+        let reply = client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
+        // A set with authentication tells no time until it has made its signing keys.
+        match reply.get_timestamp("operationTime") {
+            Ok(time) => return time,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// The options of the stream that `changetape record` opens by default.
