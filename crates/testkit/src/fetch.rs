@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 
 use crate::Error;
 
+/// How many of the last lines of a failure are shown.
+const ERROR_LINES: usize = 3;
+
 /// The directory `thing`, made by `make` (into an empty directory that it is given) if it
 /// is not there yet.
 ///
@@ -49,7 +52,7 @@ pub(crate) fn once(
 /// Runs `python3` with these arguments.
 ///
 /// # Errors
-/// [`Error::Python`] with the last line it wrote if it is missing or fails.
+/// [`Error::Python`] with the last lines it wrote if it is missing or fails.
 pub(crate) fn python(arguments: &[&std::ffi::OsStr]) -> Result<(), Error> {
     let task = || {
         let words = arguments.iter().map(|argument| argument.to_string_lossy());
@@ -61,20 +64,70 @@ pub(crate) fn python(arguments: &[&std::ffi::OsStr]) -> Result<(), Error> {
         .env("PIP_ROOT_USER_ACTION", "ignore")
         .stdin(Stdio::null())
         .output()
-        .map_err(|source| Error::Python { task: task(), reason: source.to_string() })?;
+        .map_err(|error| Error::Python {
+            task: task(),
+            reason: format!("cannot start python3: {error}"),
+        })?;
     if output.status.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let reason = text.lines().rev().find(|line| !line.trim().is_empty());
-    Err(Error::Python {
-        task: task(),
-        reason: reason.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()),
-    })
+    // pip gives the cause (the network, say) before it says that there is nothing to install.
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let reason = match lines.get(lines.len().saturating_sub(ERROR_LINES)..) {
+        Some(last @ [_, ..]) => last.join("; "),
+        _ => output.status.to_string(),
+    };
+    Err(Error::Python { task: task(), reason })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn many_at_once_make_it_once_and_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let thing = directory.path().join("thing");
+        // As left by a process that was killed.
+        fs::create_dir(with_suffix(&thing, ".part")).unwrap();
+        fs::write(with_suffix(&thing, ".part").join("rest"), "").unwrap();
+        let times = AtomicU32::new(0);
+        let make = |into: &Path| {
+            times.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(fs::read_dir(into).unwrap().count(), 0, "not empty");
+            for file in 0..100 {
+                fs::write(into.join(file.to_string()), "").unwrap();
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    once(&thing, make).unwrap();
+                    assert_eq!(fs::read_dir(&thing).unwrap().count(), 100);
+                });
+            }
+        });
+        assert_eq!(times.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_the_next_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let thing = directory.path().join("thing");
+        let error = || Error::Python { task: "t".to_owned(), reason: "r".to_owned() };
+        once(&thing, |_| Err(error())).unwrap_err();
+        assert!(!thing.exists());
+        once(&thing, |_| Ok(())).unwrap();
+        assert!(thing.is_dir());
+    }
 }

@@ -32,6 +32,8 @@ async fn a_single_node_survives_kill_stop_and_restart_with_its_data() {
 async fn a_set_of_three_asks_for_a_login_and_elects_another_primary() {
     let mut set = ReplicaSet::three_with_auth().start().await.unwrap();
     let client = set.client().unwrap();
+    let reply = client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
+    assert!(reply.contains_key("operationTime"), "{reply}");
     let coll = client.database("test").collection::<Document>("c");
     coll.insert_one(doc! {"_id": 1}).await.unwrap();
     let stranger = mongodb::Client::with_uri_str(set.uri_as("root", "wrong")).await.unwrap();

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::time::Duration;
+
 use bson::{Document, doc};
 use changetape_core::{Namespace, OperationType};
 use changetape_testkit::compare::Dump;
@@ -69,6 +71,18 @@ async fn random_documents_and_bursts_cause_the_events_that_they_count() {
     assert_eq!(claimed.of(&OperationType::Insert), inserted);
     // The marker's collection is there already, so the marker is one insert now.
     assert_eq!(claimed, tally_of(stream, &client).await);
+}
+
+#[tokio::test]
+async fn the_order_shop_trades_on_while_a_node_is_down() {
+    let seed = seed();
+    let mut set = ReplicaSet::three_with_auth().start().await.unwrap();
+    let primary = set.primary().await.unwrap();
+    set.kill((primary + 1) % 3);
+    let client = set.client().unwrap();
+    let shop = OrderShop::new(seed).steps(50);
+    let trade = tokio::time::timeout(Duration::from_secs(60), shop.run(&client));
+    trade.await.expect("still not closed").unwrap();
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! From servers that listen to a set that works: members, primary, root user.
 
+use std::time::Instant;
+
 use bson::{Document, doc};
 
 use super::{Access, PASSWORD, ReplicaSet, USER, direct_client};
 use crate::Error;
-use crate::server::Server;
+use crate::server::{PATIENCE, POLL, Server};
 
 /// How long the others wait for a silent primary before they elect another, in
 /// milliseconds. The default of 10 000 would be most of a failover test's time; much less
@@ -25,7 +27,25 @@ pub(super) async fn initiate(set: &mut ReplicaSet) -> Result<(), Error> {
     if set.access == Access::KeyFile {
         create_root(set).await?;
     }
-    Ok(())
+    wait_for_cluster_time(set).await
+}
+
+/// Until a set with authentication has made the keys that it signs its clock with, which it
+/// does some time after it has a primary, replies carry neither `operationTime` nor
+/// `$clusterTime`, on which clients rely.
+async fn wait_for_cluster_time(set: &ReplicaSet) -> Result<(), Error> {
+    let admin = set.client()?.database("admin");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reply = admin.run_command(doc! {"ping": 1}).await.map_err(Error::mongo("ping"))?;
+        if reply.contains_key("operationTime") {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(set.node(0).too_late("the set did not come to sign its clock"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn configuration(name: &str, nodes: &[Server]) -> Document {
