@@ -44,37 +44,55 @@ async fn a_replay_outlives_the_primary_of_its_target() {
     assert!(differences.is_empty(), "{differences}");
 }
 
+fn insert(n: i32) -> RawDocumentBuf {
+    let event = doc! {
+        "operationType": "insert", "ns": {"db": "shop", "coll": "a"},
+        "documentKey": {"_id": n}, "fullDocument": {"_id": n},
+    };
+    RawDocumentBuf::try_from(&event).unwrap()
+}
+
+/// A server that answers commands like this, once executed, with a write concern error.
+async fn unacknowledging(code: i32, mode: Document) -> ReplicaSet {
+    let testable = ReplicaSet::single().set_parameter("enableTestCommands", "1");
+    let target = testable.start().await.unwrap();
+    let fail_point = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": mode,
+        "data": {
+            "failCommands": ["insert", "update", "delete"],
+            "writeConcernError": {"code": code, "errmsg": "so the test has it"},
+        },
+    };
+    run(&target.client().unwrap(), "admin", fail_point).await;
+    target
+}
+
 /// The server does what it is told and then says that it is shutting down, as it does when
 /// nobody can tell any more whether a majority has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_was_executed_and_not_acknowledged_is_not_executed_twice() {
     let (mut pair, events) = source().await;
-    let testable = ReplicaSet::single().set_parameter("enableTestCommands", "1");
-    pair.target = testable.start().await.unwrap();
+    pair.target = unacknowledging(91, doc! {"activationProbability": 0.05}).await;
     pair.to = pair.target.client().unwrap();
-    let unacknowledged = doc! {
-        "configureFailPoint": "failCommand",
-        "mode": {"activationProbability": 0.05},
-        "data": {
-            "failCommands": ["insert", "update", "delete"],
-            "writeConcernError": {"code": 91, "errmsg": "so the test has it"},
-        },
-    };
-    run(&pair.to, "admin", unacknowledged).await;
     assert_plain(&apply(pair.sink().await, events, None).await.unwrap());
     pair.compare().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_no_majority_has_is_not_taken_for_done() {
+    let target = unacknowledging(64, doc! {"skip": 2}).await;
+    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(1));
+    let error = apply(sink, (0..5_000).map(insert).collect(), None).await.unwrap_err();
+    // Two commands of a thousand were let through.
+    let Error::Target(error) = error else { panic!("{error}") };
+    assert!(matches!(*error, TargetError::Away { .. }), "{error}");
+    assert_eq!(error.seq(), Seq::new(2_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_stays_away_is_right_up_to_the_event_that_is_named() {
     let mut target = ReplicaSet::single().start().await.unwrap();
-    let insert = |n: i32| {
-        let event = doc! {
-            "operationType": "insert", "ns": {"db": "shop", "coll": "a"},
-            "documentKey": {"_id": n}, "fullDocument": {"_id": n},
-        };
-        RawDocumentBuf::try_from(&event).unwrap()
-    };
     let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(2));
     let applying = tokio::spawn(apply(sink, (0..1_000_000).map(insert).collect(), None));
     let coll = target.client().unwrap().database("shop").collection::<Document>("a");

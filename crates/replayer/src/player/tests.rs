@@ -133,6 +133,42 @@ fn events_leave_when_they_are_due_and_those_of_one_instant_together() {
     assert_eq!(played.reached, Some(Seq::new(5)));
 }
 
+/// A clock during whose waits another page is read.
+struct Reading<'a> {
+    clock: SharedClock,
+    queue: &'a Queue,
+    page: Option<Page>,
+}
+
+impl Clock for Reading<'_> {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
+        if let Some(page) = self.page.take() {
+            self.queue.push(page);
+            self.queue.end(Ok(()));
+        }
+        self.clock.wait_until(due, stop)
+    }
+}
+
+#[test]
+fn what_is_read_in_the_meantime_leaves_along_if_it_is_due() {
+    let queue = Queue::default();
+    let mut pages = pages(&[&[0, 0], &[0, 700]]).into_iter();
+    queue.push(pages.next().unwrap());
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    let reading = Reading { clock, queue: &queue, page: pages.next() };
+    let (progress, stop) = (Progress::default(), Stop::default());
+    let (result, _) =
+        Player::new(&queue, &mut script, reading, Speed::ORIGINAL, &progress, &stop).play();
+    assert_eq!(result.unwrap(), Ended::AtTheEnd);
+    assert_eq!(script.deliveries, [(0, vec![0, 1, 2]), (700, vec![3])]);
+}
+
 #[test]
 fn at_full_speed_nobody_waits_and_nothing_is_late() {
     let (_, played, script) = play(&[&[0, 1_000_000], &[u64::MAX]], Speed::Max, |_| {});
