@@ -15,6 +15,7 @@ mod primary_killed;
 mod program;
 mod python_examples;
 mod recorder_killed;
+mod recording;
 mod replay_applies;
 mod replay_is_identical;
 mod stream;

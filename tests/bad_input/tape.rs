@@ -82,11 +82,9 @@ async fn a_tape_that_is_open_elsewhere_names_its_holder() {
         assert_eq!(holder.try_wait().unwrap(), None, "the holder ended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    for args in [
-        vec!["info", text(&tape)],
-        vec!["cat", text(&tape)],
-        vec!["record", &uri, text(&tape)],
-    ] {
+    for args in
+        [vec!["info", text(&tape)], vec!["cat", text(&tape)], vec!["record", &uri, text(&tape)]]
+    {
         let ran = run(&args).expect_code(1);
         assert!(ran.sentence().contains(&pid), "{args:?}: {}", ran.stderr);
         assert!(ran.sentence().contains("record"), "{args:?}: {}", ran.stderr);

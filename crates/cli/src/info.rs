@@ -71,7 +71,10 @@ fn text(path: &Path, metadata: &Metadata, summary: &Summary) -> String {
         row("cluster time", &format!("{first} to {last}"));
     }
     if let Some(checkpoint) = &summary.checkpoint {
-        row("continues", &format!("after token {}", checkpoint.token));
+        match checkpoint.token.cluster_time() {
+            Some(time) => row("continues", &format!("after {time} ({})", time.wall_time())),
+            None => row("continues", &format!("after token {}", checkpoint.token)),
+        }
     }
     let source = &metadata.source;
     row("source", &format!("{}, MongoDB {}", deployment(metadata), source.server_version));

@@ -1,7 +1,7 @@
 //! `changetape replay` and `changetape cat`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +26,9 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         sink_options: args.sink_options(),
     };
     let printing = job.sink == SinkAddress::Stdout;
-    let summary = job.play(output)?;
+    // Events on a terminal leave no place for a progress line among them.
+    let quiet = output.quiet || (printing && io::stdout().is_terminal());
+    let summary = job.play(&OutputArgs { quiet, ..output.clone() })?;
     let text = match output.format {
         Format::Text => text(&summary),
         Format::Json => json(&summary),
