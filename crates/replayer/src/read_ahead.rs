@@ -14,7 +14,7 @@ use std::ops::Range;
 use changetape_core::Seq;
 use changetape_tape::{Block, TapeReader};
 
-pub(crate) use queue::{Queue, Taken};
+pub(crate) use queue::{EndOnDrop, Queue, Taken};
 
 use crate::namespace_map::Mapped;
 use crate::page::Page;
@@ -39,6 +39,7 @@ impl Reader<'_> {
     /// Fills the queue with the events of a range, until its end, an error, or until nobody
     /// takes any more.
     pub(crate) fn run(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) {
+        let _end = EndOnDrop(queue);
         let result = self.fill(tape, range, queue);
         queue.end(result);
     }

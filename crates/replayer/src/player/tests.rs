@@ -6,6 +6,7 @@ use bson::rawdoc;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::read_ahead::EndOnDrop;
 
 /// A manual clock that the sink can move too, as slow deliveries do.
 #[derive(Clone, Default)]
@@ -296,4 +297,20 @@ fn nobody_waits_for_room_that_nobody_makes() {
         queue.close();
         assert!(!pushing.join().unwrap());
     });
+}
+
+#[test]
+fn nobody_waits_for_a_reader_that_panicked() {
+    let queue = Queue::default();
+    let panicked = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let _end = EndOnDrop(&queue);
+            panic!("so the test has it");
+        });
+        reading.join()
+    });
+    assert!(panicked.is_err());
+    queue.wait_filled(&Stop::default());
+    let taken = queue.take(&mut VecDeque::new(), &Stop::default()).unwrap();
+    assert!(matches!(taken, Pages::End), "{taken:?}");
 }

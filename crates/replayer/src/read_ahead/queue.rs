@@ -48,6 +48,18 @@ pub(crate) enum Taken {
     Stopped,
 }
 
+/// Ends the queue when it is dropped: a reader that panics must not leave the player waiting
+/// for pages that never come.
+#[derive(Debug)]
+pub(crate) struct EndOnDrop<'a>(pub(crate) &'a Queue);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
 impl Default for Queue {
     fn default() -> Self {
         Self::with_limit(LIMIT)
