@@ -1,4 +1,4 @@
-//! Fixed-width little-endian fields in byte strings from disk; reading never panics.
+//! Byte strings from disk: little-endian fields, and zeros. Reading never panics.
 
 /// Reads the field at an offset; `None` if it is not all there.
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -23,4 +23,50 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 /// A length of 32 bits; `None` also where `usize` is narrower than the value.
 pub(crate) fn len_at(bytes: &[u8], at: usize) -> Option<usize> {
     u32_at(bytes, at).and_then(|n| usize::try_from(n).ok())
+}
+
+/// How many bytes are looked at together for being zero.
+pub(crate) const PAGE_LEN: usize = 4096;
+
+/// Whether there are only zeros. Compares the bytes with themselves one further on, which
+/// is as fast as comparing gets: a log can have gigabytes of them.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    match bytes.split_first() {
+        Some((&first, rest)) => first == 0 && bytes.get(..rest.len()) == Some(rest),
+        None => true,
+    }
+}
+
+/// How long the bytes are without the zeros at their end.
+pub(crate) fn len_without_zeros(bytes: &[u8]) -> usize {
+    let pages = bytes.chunks(PAGE_LEN).rev().take_while(|page| is_zero(page));
+    let rest = bytes.len() - pages.map(<[u8]>::len).sum::<usize>();
+    // What is left ends in a page that is not all zeros.
+    let last = rest.saturating_sub(PAGE_LEN);
+    let end = bytes.get(last..rest).unwrap_or_default();
+    end.iter().rposition(|&byte| byte != 0).map_or(last, |at| last + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_told_from_the_rest() {
+        assert!(is_zero(&[]) && is_zero(&[0]) && is_zero(&[0; 5000]));
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let mut bytes = vec![0; random.usize(0..3 * PAGE_LEN)];
+            assert_eq!(len_without_zeros(&bytes), 0);
+            for _ in 0..random.usize(0..3) {
+                if !bytes.is_empty() {
+                    let at = random.usize(0..bytes.len());
+                    bytes[at] = random.u8(1..);
+                }
+            }
+            let expected = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+            assert_eq!(len_without_zeros(&bytes), expected);
+            assert_eq!(is_zero(&bytes), expected == 0);
+        }
+    }
 }

@@ -26,6 +26,7 @@ use std::path::Path;
 
 use changetape_core::Seq;
 
+use crate::bytes::len_without_zeros;
 use crate::{Error, disk, layout};
 
 /// Room for a line per blob of a log that was never sealed.
@@ -161,8 +162,7 @@ fn sum_to_zeros(file: File) -> io::Result<(u64, u32)> {
     // Zeros that count if something follows them.
     let mut pending = 0;
     for_each_chunk(file, |chunk| {
-        let end = chunk.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        let (content, rest) = chunk.split_at(end);
+        let (content, rest) = chunk.split_at(len_without_zeros(chunk));
         if !content.is_empty() {
             len += pending + content.len() as u64;
             while pending > 0 {

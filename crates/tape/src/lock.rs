@@ -13,13 +13,14 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::{Error, layout};
 
 /// The most that is read of what another process wrote.
-const MAX_LEN: u64 = 4096;
+const MAX_LEN: usize = 4096;
 
 /// What a process has a tape open for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,16 @@ impl fmt::Display for Holder {
 /// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct TapeLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for TapeLock {
+    /// Closing the file is not enough: a process that is just being started has a copy of it,
+    /// and with it of the lock, until it becomes another program.
+    fn drop(&mut self) {
+        // Without success the lock ends with the last copy.
+        let _ = self.file.unlock();
+    }
 }
 
 impl TapeLock {
@@ -119,7 +129,7 @@ impl TapeLock {
         let path = dir.join(layout::LOCK);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(Error::io("open", &path))?;
+        let file = options.open(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -129,18 +139,19 @@ impl TapeLock {
             Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
         }
         let text = Holder::this_process(purpose).render();
-        let write = |file: &mut File| {
+        let write = || {
             file.set_len(0)?;
-            file.write_all(text.as_bytes())
+            file.write_all_at(text.as_bytes(), 0)
         };
-        write(&mut file).map_err(Error::io("write", &path))?;
-        Ok(Self { _file: file })
+        write().map_err(Error::io("write", &path))?;
+        Ok(Self { file })
     }
 }
 
 fn read_holder(file: &File) -> io::Result<Holder> {
-    let mut text = Vec::new();
-    file.take(MAX_LEN).read_to_end(&mut text)?;
+    let mut text = vec![0; MAX_LEN];
+    let len = file.read_at(&mut text, 0)?;
+    text.truncate(len);
     Ok(Holder::parse(&String::from_utf8_lossy(&text)))
 }
 
@@ -160,6 +171,22 @@ mod tests {
         assert!(error.contains(&who), "{error}");
         drop(held);
         TapeLock::take(dir.path(), tape, Purpose::Reading).unwrap();
+    }
+
+    #[test]
+    fn a_lock_let_go_of_can_be_taken_while_processes_are_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || TapeLock::take(dir.path(), Path::new("t"), Purpose::Reading);
+        std::thread::scope(|scope| {
+            let starting = scope.spawn(|| {
+                for _ in 0..200 {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+            while !starting.is_finished() {
+                drop(take().unwrap());
+            }
+        });
     }
 
     #[test]

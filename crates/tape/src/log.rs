@@ -56,8 +56,9 @@ const CACHE_QUEUE_LEN: usize = 64;
 /// At least this many blocks are in one of sled's pages once it has been split.
 const BLOCKS_PER_PAGE: u64 = 8;
 
-/// sled's threads let go of `db` a moment after the database is dropped.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+/// sled's threads let go of `db` a moment after the database is dropped, when the disk has
+/// done what they asked of it.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(30);
 
 const BLOCKS: &str = "blocks";
 const STATE: &str = "state";

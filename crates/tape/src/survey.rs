@@ -14,6 +14,7 @@ use std::path::Path;
 use changetape_core::Seq;
 
 use crate::block::{Header, MAGIC};
+use crate::bytes::{PAGE_LEN, is_zero};
 use crate::{Error, disk, layout};
 
 /// How much of a file is looked through, or summed, at a time.
@@ -99,9 +100,20 @@ impl Survey {
 }
 
 /// Where the magic stands next, at or after `from`.
-fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
-    let found = bytes.get(from..)?.windows(MAGIC.len()).position(|window| window == MAGIC)?;
-    Some(from + found)
+fn find_magic(bytes: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let rest = bytes.get(from..).filter(|rest| rest.len() >= MAGIC.len())?;
+        let page = rest.get(..PAGE_LEN).unwrap_or(rest);
+        if !is_zero(page) {
+            // The magic may lie across the page's end.
+            let reach = rest.get(..PAGE_LEN + MAGIC.len() - 1).unwrap_or(rest);
+            let found = reach.windows(MAGIC.len()).position(|window| window == MAGIC);
+            if let Some(found) = found {
+                return Some(from + found);
+            }
+        }
+        from += page.len();
+    }
 }
 
 /// The header of the block at an offset, if header and body are sound.
@@ -188,6 +200,21 @@ mod tests {
         assert_eq!(found.first_missing(Seq::new(25)), Seq::new(30));
         assert_eq!(found.end(), Seq::new(30));
         assert_eq!(survey(&[]).end(), Seq::ZERO);
+    }
+
+    #[test]
+    fn the_magic_is_found_at_every_place() {
+        for len in [4, PAGE_LEN - 1, PAGE_LEN, PAGE_LEN + 1, 3 * PAGE_LEN + 2] {
+            let mut bytes = vec![0; len];
+            assert_eq!(find_magic(&bytes, 0), None);
+            for at in (0..=len - 4).filter(|at| *at < 9 || (at + 9) % PAGE_LEN < 18) {
+                bytes[at..at + 4].copy_from_slice(&MAGIC);
+                assert_eq!(find_magic(&bytes, 0), Some(at), "of {len}");
+                assert_eq!(find_magic(&bytes, at), Some(at), "of {len}");
+                assert_eq!(find_magic(&bytes, at + 1), None, "of {len}");
+                bytes[at..at + 4].fill(0);
+            }
+        }
     }
 
     #[test]

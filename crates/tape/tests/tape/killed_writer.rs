@@ -127,9 +127,9 @@ fn whenever_the_process_is_killed_the_tape_holds_what_was_acknowledged() {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut dir = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
-    for kill in 0..number(KILLS).unwrap_or(60) {
+    for kill in 0..number(KILLS).unwrap_or(50) {
         // A new tape now and then: making one is a moment to be killed at, too.
-        if random.u8(..) < 20 {
+        if random.u8(..) < 40 {
             dir = tempfile::tempdir().unwrap();
             acknowledged = 0;
         }
