@@ -1,3 +1,5 @@
+//! Goal: names and whole events under a map, and every kind of map that is refused.
+
 use bson::raw::RawDocumentBuf;
 use bson::{doc, rawdoc};
 

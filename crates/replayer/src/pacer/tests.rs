@@ -1,3 +1,5 @@
+//! Goal: due times are exact at every speed, never early, and do not drift. By a manual clock.
+
 use super::*;
 use crate::Stop;
 use crate::clock::{Clock, ManualClock, Waited};

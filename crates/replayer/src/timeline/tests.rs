@@ -1,3 +1,6 @@
+//! Goal: any sequence of recorded times, even an impossible one, becomes one that never goes
+//! backwards, and what was moved is counted.
+
 use super::*;
 
 #[allow(clippy::unnecessary_wraps)] // What `place` takes.
