@@ -46,7 +46,7 @@ async fn definitions_that_are_there_already_are_left_alone() {
         let coll = event.get_document("ns").unwrap().get_str("coll").unwrap();
         matches!(
             (operation, coll),
-            ("create", "a" | "view") | ("drop", _) | ("rename", _) | ("dropIndexes", _)
+            ("create", "a" | "view") | ("drop" | "rename" | "dropIndexes", _)
         )
     };
     let again: Vec<_> = pair.events().await.into_iter().filter(of_interest).collect();
