@@ -45,6 +45,8 @@ mod decode;
 mod encode;
 mod header;
 
+use std::fmt;
+
 use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
 
 pub(crate) use decode::{BlockError, Decoder};
@@ -101,7 +103,7 @@ pub(crate) struct Run {
 }
 
 /// A run of events, decoded and checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Block {
     header: Header,
     body: Vec<u8>,
@@ -118,6 +120,12 @@ pub struct RecordedEvent<'a> {
     pub arrival: Arrival,
     /// The event.
     pub event: ChangeEvent<'a>,
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl Block {

@@ -276,3 +276,6 @@ pub(crate) fn damaged(path: &Path, what: String) -> Error {
         (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ impl TapeReader {
     /// Reads as it goes: memory does not grow with the tape.
     #[must_use]
     pub fn blocks(&self, from: Seq) -> Blocks<'_> {
-        Blocks { reader: self, next: from, state: State::Start }
+        Blocks { reader: self, from, next: from, state: State::Start }
     }
 }
 
@@ -66,7 +66,9 @@ impl TapeReader {
 /// Blocks follow one another without a hole, up to the tape's end: a hole is an error.
 pub struct Blocks<'a> {
     reader: &'a TapeReader,
-    /// The place that the next block holds.
+    /// The place that the first block holds.
+    from: Seq,
+    /// Where the next block begins; before the first is found, `from`.
     next: Seq,
     state: State,
 }
@@ -105,8 +107,8 @@ impl Blocks<'_> {
         let Opened { log, path, .. } = &self.reader.tape;
         let decoder = Decoder::new().map_err(Error::io("read", path))?;
         // A tape begins with its first event, so there is a block at or before any.
-        let first = log.block_at(self.next)?.map_or(Seq::ZERO, |(first, _)| first);
-        Ok((Box::new(log.blocks_from(first)), decoder))
+        self.next = log.block_at(self.from)?.map_or(Seq::ZERO, |(first, _)| first);
+        Ok((Box::new(log.blocks_from(self.next)), decoder))
     }
 
     fn read(&mut self, mut iter: Box<BlockIter>, mut decoder: Decoder) -> Result<Block, Error> {
@@ -119,8 +121,7 @@ impl Blocks<'_> {
             Ok(block) => block,
             Err(error) => return Err(opening::block_error(path, key, &error)),
         };
-        // The first block read holds the place asked for; each one after begins there.
-        if block.first() != key || !(block.first()..block.end()).contains(&self.next) {
+        if block.first() != key || key != self.next || block.end() <= self.from {
             let (first, end) = (block.first(), block.end());
             let what = format!("where {} should be, the log holds {first} to {end}", self.next);
             return Err(opening::damaged(path, what));

@@ -81,26 +81,47 @@ fn every_cut_and_every_addition_is_noticed() {
 fn a_header_whose_checksum_fits_is_still_not_trusted() {
     type Change = fn(&mut Header);
     let bytes = small();
-    let changes: [(&str, Change); 12] = [
-        ("more events", |h| h.count += 1),
-        ("fewer events", |h| h.count -= 1),
+    let events = |header: &mut Header, count| {
+        header.count = count;
+        header.runs[0].events = count;
+    };
+    let changes: [(&str, Change); 13] = [
+        ("more events than runs say", |h| h.count += 1),
+        ("fewer events than runs say", |h| h.count -= 1),
+        ("more events than fit", |h| h.count = u32::MAX),
         ("no events", |h| h.count = 0),
         ("a longer body", |h| h.raw_len += 1),
         ("a shorter body", |h| h.raw_len -= 1),
         ("a huge body", |h| h.raw_len = u32::MAX),
-        ("a larger body than allowed", |h| h.raw_len = u32::try_from(MAX_RAW_LEN).unwrap() + 1),
         ("a huge compressed body", |h| h.body_len = u32::MAX),
         ("no runs", |h| h.runs.clear()),
         ("an empty run", |h| h.runs.push(Run { events: 0, arrival: Arrival::default() })),
         ("a Seq beyond the last", |h| h.first = Seq::new(u64::MAX)),
-        ("a high below the latest", |h| {
-            h.high.wall = h.wall.map(|(min, _)| min);
-            h.high.cluster = None;
-        }),
+        ("a wall time later than the latest", |h| h.high.wall = h.wall.map(|(min, _)| min)),
+        ("no latest cluster time", |h| h.high.cluster = None),
     ];
     for (what, change) in changes {
         assert!(decode(&with_header(&bytes, change)).is_err(), "{what}");
     }
+    for count in [2, 4] {
+        let other = with_header(&bytes, |header| events(header, count));
+        assert!(decode(&other).is_err(), "{count} events of 3");
+    }
+}
+
+#[test]
+fn a_body_larger_than_allowed_is_refused_before_it_is_decompressed() {
+    let event = bson::rawdoc! {"x": "x".repeat(MAX_RAW_LEN / 2)};
+    let events = [&event, &event].map(AsRef::as_ref);
+    let new = NewBlock {
+        first: Seq::ZERO,
+        events: &events,
+        arrival: samples::arrival(0),
+        token: &samples::token(2),
+        high: High::default(),
+    };
+    let (bytes, _) = BlockEncoder::new().unwrap().encode(&new).unwrap();
+    assert!(matches!(decode(&bytes), Err(BlockError::Malformed(_))));
 }
 
 #[test]

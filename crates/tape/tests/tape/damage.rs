@@ -216,6 +216,18 @@ fn reading_a_closed_tape_changes_nothing() {
 }
 
 #[test]
+fn the_zeros_that_the_database_file_ends_in_are_padding() {
+    let tapes = Tapes::new();
+    let path = tapes.path();
+    let content = content_len(&tapes.closed["log/db"]);
+    for len in [content, content + 1, content + 5_000, content + (9 << 20)] {
+        let padded = with(&tapes.closed, "log/db", |bytes| bytes.resize(len, 0));
+        let [reading, recording] = open_both(&padded, &path);
+        assert_eq!((reading.unwrap(), recording.unwrap()), (END, END), "{len} bytes");
+    }
+}
+
+#[test]
 fn a_killed_tape_that_was_also_damaged_loses_no_event_in_silence() {
     let tapes = Tapes::new();
     let path = tapes.path();
