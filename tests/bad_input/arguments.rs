@@ -33,6 +33,7 @@ fn arguments_that_cannot_be_read_are_refused_with_the_accepted_forms() {
         (vec!["record", "mongodb://", tape], "connection string"),
         (vec!["record", tape], "CHANGETAPE_SOURCE_URI"),
         (vec!["record", tape, "mongodb://127.0.0.1"], "the tape must be a directory"),
+        (vec!["record", "mongodb://127.0.0.1", tape, "--since", "2200-01-01T00:00:00Z"], "now"),
         (vec!["record", "--uri-file", "/nonexistent", tape], "/nonexistent"),
     ] {
         let ran = run(&args).expect_code(2);
@@ -59,8 +60,12 @@ fn a_connection_string_that_cannot_be_read_is_refused_without_its_password() {
             vec!["record", &uri, text(&tape)],
             vec!["replay", text(&tape), &uri],
             vec!["replay", &uri, text(&tape)],
+            vec!["replay", text(&tape), "-", &uri],
+            vec!["cat", text(&tape), &uri],
+            vec![&uri, text(&tape)],
         ] {
             let ran = run(&args);
+            assert!(!ran.stdout.contains(SECRET));
             assert!(!ran.stderr.contains(SECRET), "{args:?}: {}", ran.stderr);
             assert!(!ran.sentence().is_empty());
             if args[0] == "record" {

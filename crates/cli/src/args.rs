@@ -15,6 +15,7 @@ pub(crate) use replay::{CatArgs, ReplayArgs};
 use selection::NamespaceArgs;
 pub(crate) use tape::TapeArg;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 /// Record MongoDB change streams and play them again.
@@ -55,10 +56,10 @@ pub(crate) struct OutputArgs {
     #[arg(long, global = true, value_enum, default_value_t, env = "CHANGETAPE_FORMAT")]
     pub(crate) format: Format,
     /// Show no progress, and only warnings and errors
-    #[arg(long, short, global = true, env = "CHANGETAPE_QUIET")]
+    #[arg(long, short, global = true, env = "CHANGETAPE_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Say more; RUST_LOG chooses in detail
-    #[arg(long, short, global = true, conflicts_with = "quiet", env = "CHANGETAPE_VERBOSE")]
+    #[arg(long, short, global = true, conflicts_with = "quiet", env = "CHANGETAPE_VERBOSE", value_parser = BoolishValueParser::new())]
     pub(crate) verbose: bool,
     /// Use colours
     #[arg(long, global = true, value_name = "WHEN", default_value_t, env = "CHANGETAPE_COLOR")]
@@ -98,7 +99,12 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
                 let name = arg.get_long().unwrap();
-                let expected = format!("CHANGETAPE_{}", name.replace('-', "_").to_uppercase());
+                let mut expected = format!("CHANGETAPE_{}", name.replace('-', "_").to_uppercase());
+                if name == "uri-file" {
+                    // One variable for both would turn the source into a target.
+                    let end = if command.get_name() == "record" { "SOURCE" } else { "SINK" };
+                    expected = format!("CHANGETAPE_{end}_URI_FILE");
+                }
                 let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
                 assert_eq!(env, Some(expected), "--{name} of {}", command.get_name());
             }

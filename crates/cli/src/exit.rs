@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use changetape_deployment::redact;
+
 /// How the process ends. Scripts depend on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -43,14 +45,26 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Prints what clap has to say of the arguments: help, or a mistake. It quotes what it does not
+/// expect, which may be a connection string in the wrong place.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    let secrets = || std::env::args().filter(|arg| redact(arg) != *arg);
+    if !error.use_stderr() || secrets().next().is_none() {
+        // Nobody can be told if stdout or stderr is closed.
+        let _ = error.print();
+    } else {
+        let message = error.render().to_string();
+        let message = secrets().fold(message, |text, arg| text.replace(&arg, &redact(&arg)));
+        let _ = write!(io::stderr(), "{message}");
+    }
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
 /// Prints the error and its causes as one sentence, and chooses the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let exit = exit_for(error);
-    // A reader that closed the pipe has what it wanted.
-    if exit != Exit::Done {
-        // Nobody can be told if stderr is closed too.
-        let _ = writeln!(io::stderr(), "error: {error:#}");
-    }
+    // Nobody can be told if stderr is closed.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
     exit
 }
 
@@ -68,8 +82,6 @@ fn exit_for(error: &anyhow::Error) -> Exit {
             error.is_usage().then_some(Exit::Usage)
         } else if let Some(error) = cause.downcast_ref::<Record>() {
             error.is_loss().then_some(Exit::Loss)
-        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
-            (error.kind() == io::ErrorKind::BrokenPipe).then_some(Exit::Done)
         } else {
             None
         };

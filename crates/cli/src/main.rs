@@ -28,7 +28,10 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error).into(),
+    };
     logging::start(&cli.output);
     let result = match &cli.command {
         Command::Record(args) => record::run(args, &cli.output),

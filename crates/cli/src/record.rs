@@ -27,7 +27,9 @@ pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit
             tracing::info!("recording {} onto {}", source.hosts(), tape.display());
             let _shown = progress::show(output, line(Arc::clone(&progress)));
             let recorded = record(&source, tape, &options, Arc::clone(&progress), &stop);
-            anyhow::Ok(recorded.await?)
+            let recorded = recorded.await;
+            source.close().await;
+            anyhow::Ok(recorded?)
         };
         tokio::select! {
             summary = session => summary.map(Some),
@@ -59,9 +61,11 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
             State::Recording => "recording",
             State::Waiting => "waiting for the source",
         };
-        let behind = match now.lag_seconds {
-            0 => "up to date".to_owned(),
-            seconds => format!("{seconds} s behind"),
+        let behind = match (now.state, now.lag_seconds) {
+            (State::Recording, 0) => "up to date".to_owned(),
+            (State::Recording, seconds) => format!("{seconds} s behind"),
+            // How far it is meanwhile nobody knows.
+            (State::Connecting | State::Waiting, _) => "how far behind is not known".to_owned(),
         };
         Line {
             text: format!(
@@ -99,7 +103,11 @@ fn text(summary: &Summary, tape: &Path) -> String {
         ),
     ];
     if summary.reconnects > 0 {
-        lines.push(format!("the stream was opened again {} times", summary.reconnects));
+        let times = match summary.reconnects {
+            1 => "once".to_owned(),
+            n => format!("{n} times"),
+        };
+        lines.push(format!("the stream was opened again {times}"));
     }
     lines.join("\n")
 }

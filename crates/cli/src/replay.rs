@@ -57,6 +57,9 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     if summary.selected == 0 {
         tracing::info!("{}", nothing(&summary));
     }
+    if let Some(hidden) = hidden(&summary) {
+        tracing::info!("{hidden}");
+    }
     for skipped in &summary.skipped {
         tracing::warn!("{}", skipped_line(skipped));
     }
@@ -134,6 +137,12 @@ fn nothing(summary: &Summary) -> String {
     }
 }
 
+fn hidden(summary: &Summary) -> Option<String> {
+    (summary.hidden > 0).then(|| {
+        format!("left out {}; --show-expanded-events shows them", report::events(summary.hidden))
+    })
+}
+
 fn skipped_line(skipped: &changetape_replayer::Skipped) -> String {
     format!(
         "skipped {}: {} (first at {})",
@@ -172,24 +181,24 @@ fn text(summary: &Summary) -> String {
     }
     if summary.repaired_times > 0 {
         lines.push(format!(
-            "{} had a recorded time that went backwards; they left with the event before",
+            "{} with a recorded time that went backwards, sent with the event before",
             report::events(summary.repaired_times)
         ));
     }
+    lines.extend(hidden(summary));
     lines.extend(summary.skipped.iter().map(skipped_line));
     if summary.adapted > 0 {
-        lines.push(format!("{} had their effect already", report::events(summary.adapted)));
+        lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
     }
     if let Some(first) = summary.first_inexact {
         lines.push(format!(
-            "{} were applied from their public form, which does not say everything (first at \
-             {first})",
+            "{} applied from the public form, which does not say everything (first at {first})",
             report::events(summary.inexact)
         ));
     }
     if summary.divergent > 0 {
         lines.push(format!(
-            "{} could not have their effect: the target differs from what the tape tells",
+            "{} without effect: the target differs from what the tape tells",
             report::events(summary.divergent)
         ));
         lines.extend(summary.divergences.iter().map(|divergence| {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// Writes a result to stdout.
+/// Writes a result to stdout. A reader that closed the pipe has what it wanted.
 ///
 /// # Errors
-/// What stdout says, a closed pipe included.
+/// What stdout says.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        stdout.write_all(b"\n")?;
-    }
-    stdout.flush()
+    let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    written.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// `12 345 678`.

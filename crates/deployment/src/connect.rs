@@ -13,6 +13,9 @@ use crate::{Error, uri};
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s is long to stare at a typo.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long closing cursors may keep a program from ending.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// A MongoDB deployment that has answered.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -80,6 +83,14 @@ impl Deployment {
     #[must_use]
     pub fn uses_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Lets go of the deployment: cursors that are still open there are closed. Waits for that
+    /// only briefly, for a server that is away closes them by itself.
+    pub async fn close(self) {
+        let shutdown = self.client.shutdown();
+        // Whether it was in time makes no difference to anybody.
+        let _ = tokio::time::timeout(CLOSING, shutdown.into_future()).await;
     }
 
     /// Whether a server has ever answered: then it speaks as we do, TLS included.

@@ -100,9 +100,12 @@ impl FromStr for Since {
             return Ok(Self::Now);
         }
         match s.parse() {
-            Ok(Position::Time(time)) => Ok(Self::Time(time)),
+            // What cluster time can tell: 1970 to 2106.
+            Ok(Position::Time(time)) if u32::try_from(time.as_millis() / 1000).is_ok() => {
+                Ok(Self::Time(time))
+            }
             Ok(Position::Cluster(time)) => Ok(Self::Cluster(time)),
-            Ok(Position::Seq(_)) | Err(_) => ResumeToken::from_data(s)
+            Ok(Position::Time(_) | Position::Seq(_)) | Err(_) => ResumeToken::from_data(s)
                 .map(Self::Token)
                 .map_err(|_| Error::BadSince { input: s.to_owned() }),
         }
@@ -134,7 +137,8 @@ mod tests {
             token.parse::<Since>().unwrap(),
             Since::Token(ResumeToken::from_data(token).unwrap())
         );
-        for bad in ["", "#4", "yesterday", "82xyz"] {
+        for bad in ["", "#4", "yesterday", "82xyz", "2200-01-01T00:00:00Z", "1969-12-31T00:00:00Z"]
+        {
             let error = bad.parse::<Since>().unwrap_err().to_string();
             assert!(error.contains("now"), "{error}");
         }

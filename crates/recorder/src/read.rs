@@ -61,30 +61,34 @@ impl<'a> Reader<'a> {
         started: Instant,
         stop: &CancellationToken,
     ) -> Result<Ending, Error> {
-        let over = limits.duration.map(|duration| started + duration);
+        // A moment too far away to be told is never.
+        let over = limits.duration.and_then(|duration| started.checked_add(duration));
         let mut wanted = limits.count.unwrap_or(u64::MAX);
         let mut last_event = Instant::now();
         self.progress.state(State::Recording);
         while wanted > 0 {
-            let idle = limits.idle.map(|idle| last_event + idle);
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Ending::Stopped),
                 () = until(over) => return Ok(Ending::Duration),
-                () = until(idle) => return Ok(Ending::Idle),
                 next = timeout(self.patience, self.source.next()) => next,
             };
             let broken = match next {
                 Ok(Some(Ok(received))) => {
                     self.patience = FIRST_PATIENCE;
                     let delivery = self.delivery(received, wanted)?;
-                    if delivery.take > 0 {
-                        last_event = Instant::now();
-                        wanted -= delivery.take as u64;
-                    }
+                    let taken = delivery.take as u64;
                     if !appender.send(delivery).await {
                         // The appender has failed and says why when it is finished.
                         return Ok(Ending::Stopped);
+                    }
+                    // Only a reply without events shows that there are none: time also passes
+                    // while the disk is slow or this process is stopped.
+                    if taken > 0 {
+                        last_event = Instant::now();
+                        wanted -= taken;
+                    } else if limits.idle.is_some_and(|idle| last_event.elapsed() >= idle) {
+                        return Ok(Ending::Idle);
                     }
                     continue;
                 }

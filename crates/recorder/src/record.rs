@@ -92,15 +92,16 @@ impl<'a> Session<'a> {
         identity: &Identity,
     ) -> Result<Self, Error> {
         let existing = if changetape_tape::tape_exists(path) {
-            let writer = TapeWriter::open(path)?;
+            // Before it is opened, which changes it: a tape that is refused stays as it was.
+            let metadata = Metadata::read(path)?;
             let form = match options.request.updates {
-                Updates::Auto => writer.metadata().stream.updates,
+                Updates::Auto => metadata.stream.updates,
                 Updates::Raw => UpdateForm::Raw,
                 Updates::Public => UpdateForm::Public,
             };
             let stream = options.request.stream(form);
-            writer.metadata().check_continues(&identity_of(identity), &stream)?;
-            Some(writer)
+            metadata.check_continues(&identity_of(identity), &stream)?;
+            Some(TapeWriter::open(path)?)
         } else {
             None
         };
@@ -119,7 +120,14 @@ impl<'a> Session<'a> {
             Some(writer) => vec![writer.metadata().stream.updates],
             None => options.request.updates.candidates().to_vec(),
         };
-        let (stream, opened) = first_form(deployment, options, identity, &forms, &resume).await?;
+        let opened = first_form(deployment, options, identity, &forms, &resume).await;
+        let (stream, opened) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                existing.map_or(Ok(()), TapeWriter::close)?;
+                return Err(error);
+            }
+        };
         let target = match existing {
             Some(writer) => Target::Existing(Box::new(writer)),
             None => Target::New {

@@ -59,17 +59,27 @@ impl End {
     }
 }
 
+impl Metadata {
+    /// What the tape at `path` was recorded from and how. Its log is not opened: nothing is
+    /// changed, and another process may have the tape open.
+    ///
+    /// # Errors
+    /// As opening it: if there is no tape, one of a newer version, or a damaged one.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        if matches!(format::look(path)?, Found::Damaged) {
+            return Err(damaged(path, "FORMAT is not what was written".into()));
+        }
+        let missing = || damaged(path, "metadata is missing or not what was written".into());
+        metadata::read(path)?.ok_or_else(missing)
+    }
+}
+
 /// Opens the tape at `path`.
 pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Opened, Error> {
-    let found = format::look(path)?;
+    format::look(path)?;
     let lock = TapeLock::take(path, path, purpose)?;
     disk::remove_tree(&path.join(layout::REHEARSAL))?;
-    if matches!(found, Found::Damaged) {
-        return Err(damaged(path, "FORMAT is not what was written".into()));
-    }
-    let Some(metadata) = metadata::read(path)? else {
-        return Err(damaged(path, "metadata is missing or not what was written".into()));
-    };
+    let metadata = Metadata::read(path)?;
     let durable = match watermark::read(path)? {
         watermark::Said::Next(next) => next,
         watermark::Said::Nothing => Seq::ZERO,

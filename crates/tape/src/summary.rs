@@ -104,7 +104,8 @@ impl Count {
             }
         }
         let operation = value("operationType")?.unwrap_or_default();
-        let decode = || event.operation_type().map(Some);
+        // A pipeline of the user's own may have removed it.
+        let decode = || Ok(event.operation_type().ok());
         match tally(&mut self.operations, operation, Summary::MAX_OPERATIONS, decode)? {
             Tally::Counted => {}
             Tally::Full | Tally::Nothing => summary.other_operations += 1,

@@ -30,7 +30,7 @@ pub(crate) struct RecordArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
     /// Read the connection string from a file, so that no password stands on the command line
-    #[arg(long, value_name = "FILE", env = "CHANGETAPE_URI_FILE")]
+    #[arg(long, value_name = "FILE", env = "CHANGETAPE_SOURCE_URI_FILE")]
     uri_file: Option<PathBuf>,
 
     #[command(flatten)]

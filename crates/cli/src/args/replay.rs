@@ -9,6 +9,7 @@ use changetape_replayer::{
     NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed,
 };
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
@@ -41,7 +42,7 @@ pub(crate) struct ReplayArgs {
     sink: Option<String>,
     /// Read the sink's connection string from a file, so that no password stands on the command
     /// line
-    #[arg(long, value_name = "FILE", env = "CHANGETAPE_URI_FILE")]
+    #[arg(long, value_name = "FILE", env = "CHANGETAPE_SINK_URI_FILE")]
     uri_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -81,7 +82,7 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
-    #[arg(long, env = "CHANGETAPE_OVERWRITE", help_heading = "Delivery")]
+    #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = BoolishValueParser::new(), help_heading = "Delivery")]
     overwrite: bool,
 }
 
@@ -122,7 +123,7 @@ struct SelectionArgs {
 #[derive(Debug, Args)]
 struct ShownArgs {
     /// Print also what watch() shows only with showExpandedEvents: create, createIndexes, modify, …
-    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", help_heading = "Delivery")]
+    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", value_parser = BoolishValueParser::new(), help_heading = "Delivery")]
     show_expanded_events: bool,
 }
 

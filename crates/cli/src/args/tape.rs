@@ -10,7 +10,7 @@ use crate::exit::Usage;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TapeArg {
     /// The tape, a directory
-    #[arg(value_name = "TAPE", env = "CHANGETAPE_TAPE", required = true)]
+    #[arg(value_name = "TAPE", required = true)]
     tape: PathBuf,
 }
 
