@@ -52,15 +52,17 @@ fn insert(n: i32) -> RawDocumentBuf {
     RawDocumentBuf::try_from(&event).unwrap()
 }
 
-/// A server that answers commands like this, once executed, with a write concern error.
-async fn unacknowledging(code: i32, mode: Document) -> ReplicaSet {
+const ALL: [&str; 3] = ["insert", "update", "delete"];
+
+/// A server that answers such commands, once executed, with a write concern error.
+async fn unacknowledging(code: i32, mode: Document, commands: &[&str]) -> ReplicaSet {
     let testable = ReplicaSet::single().set_parameter("enableTestCommands", "1");
     let target = testable.start().await.unwrap();
     let fail_point = doc! {
         "configureFailPoint": "failCommand",
         "mode": mode,
         "data": {
-            "failCommands": ["insert", "update", "delete"],
+            "failCommands": commands,
             "writeConcernError": {"code": code, "errmsg": "so the test has it"},
         },
     };
@@ -73,15 +75,58 @@ async fn unacknowledging(code: i32, mode: Document) -> ReplicaSet {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_was_executed_and_not_acknowledged_is_not_executed_twice() {
     let (mut pair, events) = source().await;
-    pair.target = unacknowledging(91, doc! {"activationProbability": 0.05}).await;
+    pair.target = unacknowledging(91, doc! {"activationProbability": 0.05}, &ALL).await;
     pair.to = pair.target.client().unwrap();
     assert_plain(&apply(pair.sink().await, events, None).await.unwrap());
     pair.compare().await;
 }
 
+fn event(operation: &str, more: Document) -> RawDocumentBuf {
+    let mut event = doc! {
+        "operationType": operation, "ns": {"db": "shop", "coll": "a"}, "documentKey": {"_id": 1},
+    };
+    event.extend(more);
+    RawDocumentBuf::try_from(&event).unwrap()
+}
+
+fn whole(v: i32) -> Document {
+    doc! {"fullDocument": {"_id": 1, "v": v}}
+}
+
+fn diff(v: i32) -> Document {
+    doc! {"rawUpdateDescription": {"$v": 2, "diff": {"u": {"v": v}}}}
+}
+
+/// The server remembers only statements that changed something. One that did not is executed
+/// again with the command, and what it finds then must be what it found before.
+async fn apply_over(there: Option<Document>, tape: Vec<RawDocumentBuf>) -> (Option<i32>, Tally) {
+    let target = unacknowledging(91, doc! {"times": 1}, &["update"]).await;
+    let coll = target.client().unwrap().database("shop").collection::<Document>("a");
+    if let Some(there) = there {
+        coll.insert_one(there).await.unwrap();
+    }
+    let tally = apply(sink(&target.uri()).await, tape, None).await.unwrap();
+    let found = coll.find_one(doc! {"_id": 1}).await.unwrap();
+    (found.map(|found| found.get_i32("v").unwrap()), tally)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_missed_does_not_find_what_came_later() {
+    let tape = vec![event("update", diff(2)), event("replace", whole(3))];
+    let (v, tally) = apply_over(None, tape).await;
+    assert_eq!((v, tally.divergent, tally.adapted), (Some(3), 1, 1), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_was_as_recorded_is_not_put_back() {
+    let tape = vec![event("insert", whole(1)), event("update", diff(2))];
+    let (v, tally) = apply_over(Some(doc! {"_id": 1, "v": 1}), tape).await;
+    assert_eq!((v, tally.divergent, tally.adapted), (Some(2), 0, 1), "{tally:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_majority_has_is_not_taken_for_done() {
-    let target = unacknowledging(64, doc! {"skip": 2}).await;
+    let target = unacknowledging(64, doc! {"skip": 2}, &ALL).await;
     let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(1));
     let error = apply(sink, (0..5_000).map(insert).collect(), None).await.unwrap_err();
     // Two commands of a thousand were let through.

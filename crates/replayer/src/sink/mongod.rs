@@ -19,15 +19,18 @@
 //! # Order
 //! Events are applied in the order of the tape, one command at a time. Events that follow one
 //! another, on one namespace and with one command, go together; updates, replaces and upserts
-//! are all one command.
+//! are all one command, which has one statement for each document (see [`run`]).
 //!
 //! # Exactly once
 //! Each command for documents carries the session's id and a transaction number of its own,
 //! as the drivers' retryable writes do, and waits for a majority. When the primary is lost,
-//! the same command is sent again until it is answered: statements that the new primary
-//! already knows are not executed twice, and nothing that was acknowledged can be rolled
-//! back. So re-sending needs no operation to be idempotent. A standalone mongod keeps no such
-//! record: there a broken connection ends the replay ([`TargetError::Interrupted`]).
+//! the same command is sent again until it is answered: statements that changed something
+//! are known to the new primary and are not executed twice, and nothing that was acknowledged
+//! can be rolled back. Statements that changed nothing are not known, and are executed again.
+//! As no other statement of the command is about the same document, they find what they found
+//! before, change nothing again, and are answered, and counted, as they were. (Unless someone
+//! else writes to the target.) A standalone mongod keeps no such record: there a broken
+//! connection ends the replay ([`TargetError::Interrupted`]).
 
 mod definition;
 mod error;
@@ -116,8 +119,9 @@ impl MongodSink {
         if !subject.operation.is_document_change() {
             return self.define(first, &subject, tally, stop);
         }
+        let mut prepared = 0;
         loop {
-            let taken = self.change(due, &subject, tally, stop)?;
+            let taken = self.change(due, &subject, &mut prepared, tally, stop)?;
             if taken > 0 {
                 return Ok(taken);
             }
@@ -161,15 +165,16 @@ impl MongodSink {
     }
 
     /// Runs one command's worth of document changes; 0 taken if they have to be offered
-    /// again in another form.
+    /// again, in another form or because more statements of the first are `prepared`.
     fn change(
         &mut self,
         due: &[Outgoing<'_>],
         subject: &Subject,
+        prepared: &mut usize,
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<usize, Halt> {
-        let mut run = Run::gather(due, &subject.namespace, self.form)?;
+        let mut run = Run::gather(due, &subject.namespace, self.form, *prepared)?;
         let number = self.target.next_transaction();
         let command = run.command(number).map_err(Error::event(subject.seq))?;
         let db = &subject.namespace.db;
@@ -193,6 +198,11 @@ impl MongodSink {
             }
         };
         let planned = run.planned().get(..done).unwrap_or_default();
+        if planned.iter().any(|planned| planned.effect == Effect::Prepare) {
+            // Alone in its run. If its document is missing, the event's `Update` will say so.
+            *prepared += 1;
+            return Ok(0);
+        }
         self.settle(planned, &reply, subject, tally, stop)?;
         Ok(planned.last().map_or(0, |last| last.event + 1))
     }
@@ -245,23 +255,20 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<(), Halt> {
-        // An event of several statements misses its document as often, and diverges once.
-        let several = done.iter().any(|planned| planned.weight > 1);
-        let (mut unexplained, mut events) = (missing, 0);
+        tally.diverge(missing);
+        let mut unexplained = missing;
         for planned in done.iter().filter(|planned| planned.effect == Effect::Update) {
-            if unexplained == 0 || !(several || tally.wants_divergences()) {
+            if unexplained == 0 || !tally.wants_divergences() {
                 break;
             }
             let namespace = &subject.namespace;
             let there = self.target.has_document(namespace, &planned.query, stop);
             if !there.map_err(|trouble| self.failure(subject, trouble))? {
-                events += 1;
-                unexplained = unexplained.saturating_sub(planned.weight);
+                unexplained -= 1;
                 let found = "no such document to update";
                 tally.list(Divergence { seq: planned.seq, namespace: namespace.clone(), found });
             }
         }
-        tally.diverge(events + unexplained);
         Ok(())
     }
 

@@ -1,6 +1,17 @@
 //! `Run`: the events at the front that fit into one command.
 //!
 //! Pure: events in, one command out.
+//!
+//! # One statement for each document
+//! The server keeps a record of the statements of a command that changed something, and of no
+//! others. When a command is sent again, a statement that changed nothing is executed again,
+//! while those after it, which did, are not. It must then find what it found before, and so
+//! no other statement of the command may change its document. Therefore a run of updates
+//! ends before the second event of a document, and an event of several statements is as many
+//! runs. Inserts and deletes need no such end: an insert changes something or fails, and no
+//! delete brings back what another did not find.
+
+use std::collections::HashSet;
 
 use bson::raw::RawDocumentBuf;
 use changetape_core::raw::{DocumentWriter, kind};
@@ -29,8 +40,6 @@ pub(super) struct Planned {
     /// Which of the events that were offered.
     pub(super) event: usize,
     pub(super) seq: Seq,
-    /// How many statements its event has.
-    pub(super) weight: u64,
     pub(super) effect: Effect,
     pub(super) query: RawDocumentBuf,
     pub(super) inexact: bool,
@@ -45,14 +54,17 @@ pub(super) struct Run {
 
 impl Run {
     /// Gathers events from the first on, which must change a document of `namespace`, while
-    /// they are for the same namespace and the same command and there is room.
+    /// they are for the same namespace and the same command, for documents that differ, and
+    /// there is room. Of the first event, `prepared` statements were run before.
     pub(super) fn gather(
         due: &[Outgoing<'_>],
         namespace: &Namespace,
         form: Form,
+        prepared: usize,
     ) -> Result<Self, Error> {
         let mut command = None;
         let mut run = None;
+        let mut documents = HashSet::new();
         let mut bytes = 0;
         for (index, outgoing) in due.iter().enumerate() {
             let bad = Error::event(outgoing.seq);
@@ -67,10 +79,20 @@ impl Run {
             if !fits || run.planned.len() >= MAX_STATEMENTS {
                 break;
             }
+            if its == Command::Update && !documents.insert(statement::id(event).map_err(&bad)?) {
+                break;
+            }
             let statements = statement::statements(event, its, form).map_err(&bad)?;
-            let weight = statements.len() as u64;
-            for statement in statements {
-                run.push(index, outgoing.seq, weight, statement);
+            let several = statements.len() > 1;
+            if several && index > 0 {
+                break;
+            }
+            let done = if index == 0 { prepared } else { 0 };
+            if let Some(statement) = statements.into_iter().nth(done) {
+                run.push(index, outgoing.seq, statement);
+            }
+            if several {
+                break;
             }
         }
         Ok(run.unwrap_or_else(|| Self::begin(Command::Update, namespace)))
@@ -117,11 +139,11 @@ impl Run {
         Self { command, writer, planned: Vec::new() }
     }
 
-    fn push(&mut self, event: usize, seq: Seq, weight: u64, statement: statement::Statement) {
+    fn push(&mut self, event: usize, seq: Seq, statement: statement::Statement) {
         let name = self.planned.len().to_string();
         self.writer.value(kind::DOCUMENT, name.as_bytes(), &statement.bytes);
         let statement::Statement { effect, query, inexact, .. } = statement;
-        self.planned.push(Planned { event, seq, weight, effect, query, inexact });
+        self.planned.push(Planned { event, seq, effect, query, inexact });
     }
 }
 

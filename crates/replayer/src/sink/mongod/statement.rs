@@ -9,8 +9,8 @@
 //!
 //! Tried on MongoDB 6.0.5.
 
-use bson::raw::RawDocumentBuf;
-use changetape_core::raw::{self, DocumentWriter, kind};
+use bson::raw::{RawDocument, RawDocumentBuf};
+use changetape_core::raw::{self, DocumentWriter, Element, kind};
 use changetape_core::{ChangeEvent, Error, OperationType};
 
 use super::public_update;
@@ -171,11 +171,22 @@ fn query(event: &ChangeEvent<'_>, form: Form) -> Result<RawDocumentBuf, Error> {
     if form.sharded {
         return Ok(key.to_owned());
     }
-    let id = raw::find(WHAT, key.as_bytes(), "_id")?
-        .ok_or(Error::MissingField { field: "documentKey._id" })?;
+    let id = id_in(key)?;
     let mut writer = DocumentWriter::with_capacity(id.value.len() + 16);
     writer.element(id);
     writer.finish()
+}
+
+/// The type and the bytes of the `_id` of an event's document. On a sharded cluster too it
+/// stands for the document, whose other shard key fields an update may change.
+pub(super) fn id<'e>(event: &'e ChangeEvent<'_>) -> Result<(u8, &'e [u8]), Error> {
+    let key = event.document_key()?.ok_or(Error::MissingField { field: "documentKey" })?;
+    let id = id_in(key)?;
+    Ok((id.kind, id.value))
+}
+
+fn id_in(key: &RawDocument) -> Result<Element<'_>, Error> {
+    raw::find(WHAT, key.as_bytes(), "_id")?.ok_or(Error::MissingField { field: "documentKey._id" })
 }
 
 fn full_document<'e>(event: &'e ChangeEvent<'_>) -> Result<&'e [u8], Error> {

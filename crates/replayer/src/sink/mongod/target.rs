@@ -2,7 +2,7 @@
 //!
 //! One session, one command at a time. A command that gets no answer, or the answer that this
 //! node is not the primary (any more), is sent again, the same bytes, until it is answered,
-//! a stop is requested or [`MAX_OUTAGE`] has passed. Commands for documents carry a
+//! a stop is requested or [`MAX_OUTAGE`] has passed since the first attempt began. Commands for documents carry a
 //! transaction number, by which the server knows what it has executed already; commands for
 //! collections are such that finding their work done is no failure (see `definition`).
 
@@ -70,6 +70,13 @@ pub(super) enum Trouble {
     Interrupted(Error),
     /// A stop was requested before there was an answer.
     Stopped,
+}
+
+/// The time in which nothing was answered, from the beginning of the first attempt that failed.
+struct Outage {
+    since: Instant,
+    /// What stood in the way of the last attempt.
+    cause: Error,
 }
 
 /// One attempt.
@@ -199,19 +206,21 @@ impl Target {
         patience: Patience,
         stop: &Stop,
     ) -> Result<Document, Trouble> {
-        let mut away: Option<Instant> = None;
+        let mut outage: Option<Outage> = None;
         let mut pause = PAUSES.0;
         loop {
             let runtime = self.runtime.clone();
-            let cause = match runtime.block_on(self.attempt(db, command, patience, stop)) {
+            let started = Instant::now();
+            // An outage has its end, however many attempts it takes.
+            let since = outage.as_ref().map_or(started, |outage| outage.since);
+            let limit = (patience == Patience::Bounded).then(|| since + self.max_outage);
+            let cause = match runtime.block_on(self.attempt(db, command, limit, stop)) {
                 Attempt::Stopped => return Err(Trouble::Stopped),
                 Attempt::Answered(reply) => match concern(&reply) {
                     None => {
-                        if let Some(away) = away {
-                            tracing::info!(
-                                "the target is back after {:.1} s",
-                                away.elapsed().as_secs_f64()
-                            );
+                        if let Some(outage) = outage {
+                            let away = outage.since.elapsed().as_secs_f64();
+                            tracing::info!("the target is back after {away:.1} s");
                         }
                         return Ok(reply);
                     }
@@ -228,21 +237,33 @@ impl Target {
                         cause => return Err(Trouble::Failed(cause)),
                     }
                 }
-                Attempt::NoAnswer => self.failed("no answer came"),
+                // The last attempt is cut short: what stood in the way before says more.
+                Attempt::NoAnswer => match outage.take() {
+                    Some(Outage { since, cause }) => {
+                        return Err(Trouble::Away { waited: since.elapsed(), source: cause });
+                    }
+                    None => self.failed("no answer came"),
+                },
             };
             if self.next_transaction.is_none() {
                 return Err(Trouble::Interrupted(cause));
             }
-            if away.is_none() {
+            let since = if let Some(outage) = &outage {
+                outage.since
+            } else {
                 tracing::warn!("the target is away, waiting for it: {cause}");
+                // A command that may take hours was at work, not away.
+                if patience == Patience::Bounded { started } else { Instant::now() }
+            };
+            let left = self.max_outage.saturating_sub(since.elapsed());
+            if !sleep(pause.min(left), stop) {
+                return Err(Trouble::Stopped);
             }
-            let waited = away.get_or_insert_with(Instant::now).elapsed();
+            let waited = since.elapsed();
             if waited >= self.max_outage {
                 return Err(Trouble::Away { waited, source: cause });
             }
-            if !sleep(pause, stop) {
-                return Err(Trouble::Stopped);
-            }
+            outage = Some(Outage { since, cause });
             pause = (pause * 2).min(PAUSES.1);
         }
     }
@@ -251,13 +272,12 @@ impl Target {
         &mut self,
         db: &str,
         command: &RawDocumentBuf,
-        patience: Patience,
+        limit: Option<Instant>,
         stop: &Stop,
     ) -> Attempt {
         let database = self.deployment.client().database(db);
         let run = database.run_raw_command(command.clone()).session(&mut self.session);
         let mut run = pin!(run.into_future());
-        let started = Instant::now();
         let mut stop_seen: Option<Instant> = None;
         loop {
             match tokio::time::timeout(SLICE, &mut run).await {
@@ -269,7 +289,7 @@ impl Target {
                     }
                 }
                 Err(_) => {
-                    if patience == Patience::Bounded && started.elapsed() >= self.max_outage {
+                    if limit.is_some_and(|limit| Instant::now() >= limit) {
                         return Attempt::NoAnswer;
                     }
                 }

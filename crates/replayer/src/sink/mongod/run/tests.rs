@@ -39,7 +39,7 @@ fn delete(coll: &str, id: i32) -> Document {
 fn gather(events: Vec<Document>, form: Form) -> Run {
     let due: Vec<_> = (0..).zip(events).map(|(n, event)| outgoing(n, &event)).collect();
     let namespace = due[0].event.namespace().unwrap().unwrap();
-    Run::gather(&due, &namespace, form).unwrap()
+    Run::gather(&due, &namespace, form, 0).unwrap()
 }
 
 fn command(mut run: Run) -> Document {
@@ -73,13 +73,46 @@ fn a_run_ends_where_the_command_or_the_namespace_changes() {
     let len = |events| gather(events, Form::default()).planned().len();
     assert_eq!(len(vec![insert("a", 1), insert("b", 1)]), 1);
     assert_eq!(len(vec![insert("a", 1), update("a", 1)]), 1);
-    assert_eq!(len(vec![update("a", 1), replace("a", 1), update("a", 2), delete("a", 1)]), 3);
+    assert_eq!(len(vec![update("a", 1), replace("a", 3), update("a", 2), delete("a", 4)]), 3);
     assert_eq!(len(vec![delete("a", 1), delete("a", 2), insert("a", 1)]), 2);
     let drop = doc! {"operationType": "drop", "ns": {"db": "shop", "coll": "a"}};
     assert_eq!(len(vec![insert("a", 1), drop, insert("a", 2)]), 1);
     let mut part = insert("a", 2);
     part.insert("splitEvent", doc! {"fragment": 1, "of": 2});
     assert_eq!(len(vec![insert("a", 1), part]), 1);
+}
+
+#[test]
+fn a_run_of_updates_has_one_statement_for_each_document() {
+    let exist = Form { documents_exist: true, ..Form::default() };
+    let len = |events, form| gather(events, form).planned().len();
+    assert_eq!(len(vec![update("a", 1), update("a", 2), replace("a", 1)], exist), 2);
+    assert_eq!(len(vec![insert("a", 1), update("a", 1)], exist), 1);
+    let mut moved = update("a", 1);
+    moved.insert("documentKey", doc! {"shard": 8, "_id": 1});
+    let sharded = Form { sharded: true, ..exist };
+    assert_eq!(len(vec![update("a", 1), moved], sharded), 1);
+    assert_eq!(len(vec![delete("a", 1), delete("a", 1)], exist), 2);
+}
+
+#[test]
+fn an_event_of_several_statements_is_as_many_runs() {
+    let description = doc! {
+        "updatedFields": {"b": 1}, "removedFields": [],
+        "truncatedArrays": [{"field": "a", "newSize": 2}],
+    };
+    let two = event("update", "a", 2, doc! {"updateDescription": description});
+    let events = [update("a", 1), two, update("a", 3)];
+    let due: Vec<_> = (0..).zip(events).map(|(n, event)| outgoing(n, &event)).collect();
+    let effects = |due: &[Outgoing<'_>], prepared| -> Vec<_> {
+        let namespace = Namespace::collection("shop", "a");
+        let run = Run::gather(due, &namespace, Form::default(), prepared).unwrap();
+        run.planned().iter().map(|planned| (planned.event, planned.effect)).collect()
+    };
+    assert_eq!(effects(&due, 0), [(0, Effect::Update)]);
+    assert_eq!(effects(&due[1..], 0), [(0, Effect::Prepare)]);
+    assert_eq!(effects(&due[1..], 1), [(0, Effect::Update)]);
+    assert_eq!(effects(&due[2..], 0), [(0, Effect::Update)]);
 }
 
 #[test]
@@ -173,7 +206,7 @@ fn an_event_that_lacks_what_it_needs_is_named() {
         doc! {"operationType": "delete", "ns": {"db": "a", "coll": "b"}},
     ] {
         let due = [outgoing(41, &event)];
-        let failed = Run::gather(&due, &Namespace::collection("a", "b"), Form::default());
+        let failed = Run::gather(&due, &Namespace::collection("a", "b"), Form::default(), 0);
         assert!(matches!(failed, Err(Error::Event { seq, .. }) if seq == Seq::new(41)));
     }
 }
@@ -189,7 +222,7 @@ fn bytes_are_copied_whatever_they_mean() {
     let mut event = rawdoc! {"operationType": "insert", "ns": {"db": "a", "coll": "b"}};
     event.append(bson::cstr!("fullDocument"), document.clone());
     let due = [Outgoing { seq: Seq::ZERO, event: ChangeEvent::from(event) }];
-    let mut run = Run::gather(&due, &Namespace::collection("a", "b"), Form::default()).unwrap();
+    let mut run = Run::gather(&due, &Namespace::collection("a", "b"), Form::default(), 0).unwrap();
     let command = run.command(None).unwrap();
     let sent = command.get_array("documents").unwrap().get_document(0).unwrap();
     assert_eq!(sent.as_bytes(), document.as_bytes());
