@@ -152,3 +152,27 @@ async fn what_nobody_knows_is_skipped_and_what_means_nothing_is_ignored() {
     assert_eq!(skipped, [(0, 1), (1, 1), (3, 1), (4, 2)], "{tally:?}");
     assert_eq!(raw(&pair.to, "a").count_documents(doc! {}).await.unwrap(), 1);
 }
+
+/// The roles that the documentation names: both are needed, and together they suffice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_documented_roles_may_apply_everything() {
+    let mut pair = Pair::start().await;
+    pair.target = ReplicaSet::single().auth(true).start().await.unwrap();
+    pair.to = pair.target.client().unwrap();
+    let seed = changetape_testkit::seed();
+    changetape_testkit::workload::OrderShop::new(seed).steps(300).run(&pair.from).await.unwrap();
+    pair.from.database("shop").drop().await.unwrap();
+    define_everything(&pair.from).await;
+    let roles = ["readWriteAnyDatabase", "dbAdminAnyDatabase"];
+    for (name, roles) in [("few", &roles[..1]), ("enough", &roles[..])] {
+        let user = doc! {"createUser": name, "pwd": "p", "roles": roles};
+        run(&pair.to, "admin", user).await;
+    }
+    let events = pair.events().await;
+    let few = sink(&pair.target.uri_as("few", "p")).await;
+    let error = apply(few, events.clone(), None).await.unwrap_err().to_string();
+    assert!(error.contains("not authorized"), "{error}");
+    let enough = sink(&pair.target.uri_as("enough", "p")).await;
+    apply(enough, events, None).await.unwrap();
+    pair.compare().await;
+}
