@@ -2,10 +2,11 @@
 //! byte for byte: documents, collections, options, indexes, views.
 //!
 //! Method: seeded workloads on a real server, recorded and replayed by the program as a user
-//! runs it; then everything in both deployments is compared. Once more with the replay cut into
-//! pieces, since where one stops the next must go on; and once under another name.
+//! runs it, cut into pieces, since where one stops the next must go on; then everything in both
+//! deployments is compared. Once more under another name; and once into a target in another
+//! state, which must not pass for a success.
 
-use changetape_core::Namespace;
+use changetape_core::{Namespace, OperationType};
 use changetape_testkit::ReplicaSet;
 use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{Bursts, OrderShop, RandomDocuments};
@@ -80,4 +81,29 @@ async fn a_database_replayed_under_another_name_is_the_same_there() {
     assert!(shop.documents() > 100);
     let differences = shop.differences(&copy);
     assert!(differences.is_empty(), "{differences}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_in_another_state_is_no_success() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let target = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("updates.tape");
+    let uri = source.uri();
+    let record = ["record", &uri, text(&tape), "--stop-when-idle", "1s"];
+    run(&record).expect_code(0);
+    let shop = OrderShop::new(changetape_testkit::seed()).steps(100);
+    let updates = shop.run(&source.client().unwrap()).await.unwrap().of(&OperationType::Update);
+    run(&record).expect_code(0);
+
+    // Updates alone: what they change was never inserted there.
+    let target_uri = target.uri();
+    let replay = ["replay", text(&tape), &target_uri, "--speed", "max", "--op", "update"];
+    let replayed = run(&[&replay[..], &["--format", "json"]].concat()).expect_code(3).json();
+    assert_eq!(
+        (&replayed["divergent"], &replayed["delivered"]),
+        (&updates.into(), &updates.into())
+    );
+    assert!(!replayed["divergences"].as_array().unwrap().is_empty());
+    assert_eq!(Dump::take(&target.client().unwrap()).await.unwrap().documents(), 0);
 }

@@ -22,6 +22,10 @@ async fn source() -> (Pair, Vec<RawDocumentBuf>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_outlives_the_primary_of_its_target() {
     let (pair, events) = source().await;
+    let is_definition = |raw: &&RawDocumentBuf| {
+        !ChangeEvent::from(raw.as_ref()).operation_type().unwrap().is_document_change()
+    };
+    let definitions = events.iter().filter(is_definition).count() as u64;
     let mut target = ReplicaSet::three_with_auth().start().await.unwrap();
     let to = target.client().unwrap();
     let applying = tokio::spawn({
@@ -38,7 +42,10 @@ async fn a_replay_outlives_the_primary_of_its_target() {
     }
     assert!(!applying.is_finished(), "all of that was to happen while events were applied");
     let tally = applying.await.unwrap().unwrap();
-    assert_plain(&tally);
+    // A definition is not known again by the new primary: if its answer was lost, it is found to
+    // be there already. Commands for documents are known.
+    assert!(tally.adapted <= definitions, "{tally:?}");
+    assert_plain(&Tally { adapted: 0, ..tally });
     let found = Dump::take(&to).await.unwrap();
     let differences = Dump::take(&pair.from).await.unwrap().differences(&found);
     assert!(differences.is_empty(), "{differences}");
