@@ -17,6 +17,7 @@
 mod block;
 mod bytes;
 mod checkpoint;
+mod codec;
 mod metadata;
 
 // The directory: what is where, what it is, who has it open.
@@ -55,6 +56,7 @@ mod samples;
 pub use append::{Batch, TapeWriter};
 pub use block::{Block, Events, RecordedEvent};
 pub use checkpoint::Checkpoint;
+pub use codec::Codec;
 pub use error::{Damage, Error, Mismatch};
 pub use format::{FORMAT_VERSION, tape_exists};
 pub use lock::Holder;
