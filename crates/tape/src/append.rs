@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bson::raw::RawDocument;
 use changetape_core::{Arrival, ResumeToken, Seq};
 
-use crate::block::{BlockEncoder, MAX_EVENT_LEN, NewBlock, split};
+use crate::block::{BlockEncoder, High, MAX_EVENT_LEN, NewBlock, split};
 use crate::lock::{Purpose, TapeLock};
 use crate::log::Log;
 use crate::opening::{End, Opened};
@@ -111,29 +111,29 @@ impl TapeWriter {
         let broken = || Error::Broken { path: self.path.clone(), next: first };
         // Taken out, and put back only after success.
         let mut log = self.log.take().ok_or_else(broken)?;
-        let (blocks, end) = match self.encode(batch) {
+        let (blocks, checkpoint, high) = match self.encode(batch) {
             Ok(encoded) => encoded,
             Err(error) => {
                 self.log = Some(log);
                 return Err(error);
             }
         };
-        let next = end.next();
-        let Some(checkpoint) = &end.checkpoint else { return Ok(first..first) };
-        if let Err(error) = log.append(blocks, checkpoint) {
+        let next = checkpoint.next;
+        if let Err(error) = log.append(blocks, &checkpoint) {
             log.abandon();
             return Err(error);
         }
         if next > first {
             self.watermark.advance(next)?;
         }
-        self.end = end;
+        self.end = End { checkpoint: Some(checkpoint), high };
         self.log = Some(log);
         Ok(first..next)
     }
 
-    /// The batch as blocks, and where the tape ends after them.
-    fn encode(&mut self, batch: &Batch<'_>) -> Result<(NewBlocks, End), Error> {
+    /// The batch as blocks, where the recording continues after them, and the latest times on
+    /// the tape by then.
+    fn encode(&mut self, batch: &Batch<'_>) -> Result<(NewBlocks, Checkpoint, High), Error> {
         let first = self.end.next();
         for (event, n) in batch.events.iter().zip(0..) {
             let bytes = event.as_bytes().len();
@@ -166,7 +166,7 @@ impl TapeWriter {
             (next, high) = (block_end, high_after);
         }
         let checkpoint = Checkpoint { token: batch.token.clone(), next };
-        Ok((blocks, End { checkpoint: Some(checkpoint), high }))
+        Ok((blocks, checkpoint, high))
     }
 
     /// Closes the tape cleanly, so that the next to open it can tell whether anything
