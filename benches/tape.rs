@@ -10,7 +10,7 @@ use std::path::Path;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use changetape_benches::{Error, recorded};
-use changetape_core::{Arrival, ChangeEvent, NamespaceFilter, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq, WallTime};
 use changetape_tape::{
     Batch, Codec, Metadata, SourceIdentity, StreamOptions, TapeReader, TapeWriter, UpdateForm,
 };
@@ -134,14 +134,7 @@ fn metadata() -> Metadata {
             replica_set_id: None,
             server_version: "6.0.5".to_owned(),
         },
-        stream: StreamOptions {
-            filter: NamespaceFilter::default(),
-            operations: Vec::new(),
-            pipeline: Vec::new(),
-            updates: UpdateForm::Raw,
-            full_document: None,
-            full_document_before_change: None,
-        },
+        stream: StreamOptions::everything(UpdateForm::Raw),
         created_by: "bench".to_owned(),
         created_at: WallTime::from_millis(0),
     }

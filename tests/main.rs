@@ -12,6 +12,7 @@
 mod bad_input;
 mod diff_against_server;
 mod primary_killed;
+mod printing;
 mod program;
 mod python_examples;
 mod recorder_killed;

@@ -13,7 +13,7 @@ mod public;
 
 use bson::raw::RawDocumentBuf;
 use bson::{Document, Timestamp};
-use changetape_core::{ChangeEvent, NamespaceFilter, Seq, WallTime};
+use changetape_core::{ChangeEvent, Seq, WallTime};
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::mongod::MongodSink;
 use changetape_replayer::{Error, Outgoing, Sink, Stop, Tally};
@@ -108,12 +108,8 @@ fn metadata(full_document: Option<&str>) -> Metadata {
             server_version: "6.0.5".to_owned(),
         },
         stream: StreamOptions {
-            filter: NamespaceFilter::default(),
-            operations: Vec::new(),
-            pipeline: Vec::new(),
-            updates: UpdateForm::Raw,
             full_document: full_document.map(str::to_owned),
-            full_document_before_change: None,
+            ..StreamOptions::everything(UpdateForm::Raw)
         },
         created_by: "a test".to_owned(),
         created_at: WallTime::from_millis(0),

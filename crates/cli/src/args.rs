@@ -15,7 +15,6 @@ pub(crate) use replay::{CatArgs, ReplayArgs};
 use selection::NamespaceArgs;
 pub(crate) use tape::TapeArg;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 /// Record MongoDB change streams and play them again.
@@ -56,10 +55,10 @@ pub(crate) struct OutputArgs {
     #[arg(long, global = true, value_enum, default_value_t, env = "CHANGETAPE_FORMAT")]
     pub(crate) format: Format,
     /// Show no progress, and only warnings and errors
-    #[arg(long, short, global = true, env = "CHANGETAPE_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, short, global = true, env = "CHANGETAPE_QUIET", value_parser = parse::switch)]
     pub(crate) quiet: bool,
     /// Say more; RUST_LOG chooses in detail
-    #[arg(long, short, global = true, conflicts_with = "quiet", env = "CHANGETAPE_VERBOSE", value_parser = BoolishValueParser::new())]
+    #[arg(long, short, global = true, conflicts_with = "quiet", env = "CHANGETAPE_VERBOSE", value_parser = parse::switch)]
     pub(crate) verbose: bool,
     /// Use colours
     #[arg(long, global = true, value_name = "WHEN", default_value_t, env = "CHANGETAPE_COLOR")]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use changetape_replayer::{
@@ -11,11 +12,15 @@ use changetape_replayer::{
 };
 use changetape_tape::TapeReader;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
 use crate::exit::Exit;
 use crate::progress::{self, Line, Rate};
 use crate::{report, signals};
+
+/// How long after Ctrl-C or SIGTERM a reader of standard output has to take what is being printed.
+const PRINTING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs `changetape replay`.
 pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
@@ -80,27 +85,42 @@ impl Job<'_> {
         let tape = TapeReader::open(self.tape)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let stop = stop_on_signal()?;
+            let signalled = signals::stop_on_signal()?;
+            let stop = stop_when(&signalled);
+            let printing = self.sink == SinkAddress::Stdout;
             let sink = self.sink.open(&self.sink_options).await?;
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
             let _shown = progress::show(output, line(Arc::clone(&progress), speed));
             let replay = Replay::new(tape, self.options, sink);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
-            Ok(playing.await.context("the replay ended unexpectedly; this is a bug")??)
+            let played = tokio::select! {
+                played = playing => played,
+                () = unread(&signalled), if printing => {
+                    tracing::warn!("nobody reads what is printed; stopped without finishing");
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            };
+            Ok(played.context("the replay ended unexpectedly; this is a bug")??)
         })
     }
 }
 
-fn stop_on_signal() -> std::io::Result<Stop> {
-    let signalled = signals::stop_on_signal()?;
+fn stop_when(signalled: &CancellationToken) -> Stop {
     let stop = Stop::default();
-    let told = stop.clone();
+    let (told, signalled) = (stop.clone(), signalled.clone());
     tokio::spawn(async move {
         signalled.cancelled().await;
         told.request();
     });
-    Ok(stop)
+    stop
+}
+
+/// Ends some time after the signal: a write to a pipe that nobody reads from never ends, so the
+/// replay cannot be waited for.
+async fn unread(signalled: &CancellationToken) {
+    signalled.cancelled().await;
+    tokio::time::sleep(PRINTING_PATIENCE).await;
 }
 
 fn exit(summary: &Summary) -> Exit {

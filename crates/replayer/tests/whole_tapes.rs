@@ -76,14 +76,7 @@ fn metadata() -> Metadata {
             replica_set_id: None,
             server_version: "6.0.5".to_owned(),
         },
-        stream: StreamOptions {
-            filter: NamespaceFilter::default(),
-            operations: Vec::new(),
-            pipeline: Vec::new(),
-            updates: UpdateForm::Raw,
-            full_document: None,
-            full_document_before_change: None,
-        },
+        stream: StreamOptions::everything(UpdateForm::Raw),
         created_by: "a test".to_owned(),
         created_at: WallTime::from_millis(0),
     }

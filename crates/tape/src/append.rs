@@ -119,12 +119,12 @@ impl TapeWriter {
             }
         };
         let next = checkpoint.next;
-        if let Err(error) = log.append(blocks, &checkpoint) {
+        let appended = log
+            .append(blocks, &checkpoint)
+            .and_then(|()| if next > first { self.watermark.advance(next) } else { Ok(()) });
+        if let Err(error) = appended {
             log.abandon();
             return Err(error);
-        }
-        if next > first {
-            self.watermark.advance(next)?;
         }
         self.end = End { checkpoint: Some(checkpoint), high };
         self.log = Some(log);

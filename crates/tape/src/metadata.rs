@@ -59,6 +59,21 @@ pub struct StreamOptions {
     pub full_document_before_change: Option<String>,
 }
 
+impl StreamOptions {
+    /// The stream of a whole deployment, with nothing added to it and nothing left out.
+    #[must_use]
+    pub fn everything(updates: UpdateForm) -> Self {
+        Self {
+            filter: NamespaceFilter::default(),
+            operations: Vec::new(),
+            pipeline: Vec::new(),
+            updates,
+            full_document: None,
+            full_document_before_change: None,
+        }
+    }
+}
+
 /// The form in which updates are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateForm {

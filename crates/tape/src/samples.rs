@@ -1,10 +1,11 @@
 //! Events for this crate's tests, shaped like a server's.
 
 use bson::oid::ObjectId;
-use bson::raw::RawDocumentBuf;
+use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, NamespaceFilter, OperationType, ResumeToken, WallTime};
+use changetape_core::{Arrival, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime};
 
+use crate::block::{BlockEncoder, High, NewBlock};
 use crate::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
 
 /// The event at a place: one second of cluster time per ten events.
@@ -25,6 +26,20 @@ pub(crate) fn event_at(n: u64, wall_millis: i64) -> RawDocumentBuf {
         "documentKey": {"_id": i64::try_from(n).unwrap()},
         "fullDocument": {"_id": i64::try_from(n).unwrap(), "text": "x".repeat((n % 50) as usize)},
     }
+}
+
+/// The block of the events of some places, as if nothing came before them.
+pub(crate) fn block(first: u64, end: u64) -> Vec<u8> {
+    let events: Vec<_> = (first..end).map(event).collect();
+    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
+    let new = NewBlock {
+        first: Seq::new(first),
+        events: &events,
+        arrival: arrival(first),
+        token: &token(end),
+        high: High::default(),
+    };
+    BlockEncoder::new().unwrap().encode(&new).unwrap().0
 }
 
 /// The token after the event before a place.

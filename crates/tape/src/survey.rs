@@ -163,24 +163,8 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
 
 #[cfg(test)]
 mod tests {
-    use bson::raw::RawDocument;
-
     use super::*;
-    use crate::block::{BlockEncoder, High, NewBlock};
-    use crate::samples;
-
-    fn block(first: u64, end: u64) -> Vec<u8> {
-        let events: Vec<_> = (first..end).map(samples::event).collect();
-        let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
-        let new = NewBlock {
-            first: Seq::new(first),
-            events: &events,
-            arrival: samples::arrival(first),
-            token: &samples::token(end),
-            high: High::default(),
-        };
-        BlockEncoder::new().unwrap().encode(&new).unwrap().0
-    }
+    use crate::samples::block;
 
     fn survey(parts: &[&[u8]]) -> Survey {
         let file = tempfile::tempfile().unwrap();

@@ -6,6 +6,16 @@ use bson::Bson;
 use bson::raw::RawDocumentBuf;
 use changetape_core::OperationType;
 
+/// Whether a switch is on, by its variable: an empty one is one that is not set, as compose
+/// files leave it.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "0" | "f" | "false" | "n" | "no" | "off" => Ok(false),
+        "1" | "t" | "true" | "y" | "yes" | "on" => Ok(true),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
 /// `500ms`, `2s`, `10m`, `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -64,6 +74,14 @@ mod tests {
         for bad in ["", "{", "1", "[1]", "\"x\""] {
             assert!(pipeline(bad).unwrap_err().contains("$match"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_switch_whose_variable_is_empty_is_off() {
+        for (text, on) in [("", false), ("0", false), ("No", false), ("1", true), ("TRUE", true)] {
+            assert_eq!(switch(text), Ok(on), "{text:?}");
+        }
+        assert!(switch("maybe").unwrap_err().contains("true or false"));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use changetape_replayer::{
     NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed,
 };
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
@@ -82,7 +81,7 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
-    #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = BoolishValueParser::new(), help_heading = "Delivery")]
+    #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = parse::switch, help_heading = "Delivery")]
     overwrite: bool,
 }
 
@@ -123,7 +122,7 @@ struct SelectionArgs {
 #[derive(Debug, Args)]
 struct ShownArgs {
     /// Print also what watch() shows only with showExpandedEvents: create, createIndexes, modify, …
-    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", value_parser = BoolishValueParser::new(), help_heading = "Delivery")]
+    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", value_parser = parse::switch, help_heading = "Delivery")]
     show_expanded_events: bool,
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{NamespaceFilter, WallTime};
+use changetape_core::WallTime;
 use changetape_tape::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
 
 use super::Outcome;
@@ -84,14 +84,7 @@ pub(super) fn metadata() -> Metadata {
             replica_set_id: None,
             server_version: "6.0.5".into(),
         },
-        stream: StreamOptions {
-            filter: NamespaceFilter::default(),
-            operations: Vec::new(),
-            pipeline: Vec::new(),
-            updates: UpdateForm::Raw,
-            full_document: None,
-            full_document_before_change: None,
-        },
+        stream: StreamOptions::everything(UpdateForm::Raw),
         created_by: "append_sizes".into(),
         created_at: WallTime::from_millis(0),
     }

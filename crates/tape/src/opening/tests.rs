@@ -2,28 +2,13 @@
 //! checkpoint at its end, is refused; and what a kill leaves beside the log is no damage.
 //! Method: logs written block by block, past `TapeWriter`.
 
-use bson::raw::RawDocument;
-
 use super::*;
-use crate::block::{BlockEncoder, NewBlock};
-use crate::{TapeReader, TapeWriter, samples};
+use crate::samples::{self, block};
+use crate::{TapeReader, TapeWriter};
 
 struct Made {
     _dir: tempfile::TempDir,
     path: PathBuf,
-}
-
-fn block(first: u64, end: u64) -> Vec<u8> {
-    let events: Vec<_> = (first..end).map(samples::event).collect();
-    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
-    let new = NewBlock {
-        first: Seq::new(first),
-        events: &events,
-        arrival: samples::arrival(first),
-        token: &samples::token(end),
-        high: High::default(),
-    };
-    BlockEncoder::new().unwrap().encode(&new).unwrap().0
 }
 
 /// A tape that was not closed, whose log holds these blocks under these keys.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, NamespaceFilter, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ResumeToken, Seq, WallTime};
 use changetape_tape::{
     Batch, Error, Metadata, SourceIdentity, StreamOptions, TapeReader, TapeWriter, UpdateForm,
 };
@@ -56,14 +56,7 @@ pub(crate) fn metadata() -> Metadata {
             replica_set_id: None,
             server_version: "6.0.5".into(),
         },
-        stream: StreamOptions {
-            filter: NamespaceFilter::default(),
-            operations: Vec::new(),
-            pipeline: Vec::new(),
-            updates: UpdateForm::Raw,
-            full_document: None,
-            full_document_before_change: None,
-        },
+        stream: StreamOptions::everything(UpdateForm::Raw),
         created_by: "changetape tests".into(),
         created_at: WallTime::from_millis(1_772_366_400_000),
     }
