@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # Builds changetape and nothing else into a small image that runs without privileges.
 FROM rust:1-bookworm AS build
 WORKDIR /src
@@ -7,7 +5,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --package changetape \
-    && install -D target/release/changetape /out/changetape
+    && install -D target/release/changetape /out/changetape \
+    && strip --strip-debug /out/changetape
 
 FROM debian:bookworm-slim
 # A fixed number, so that a volume of tapes keeps its owner from image to image.

@@ -55,6 +55,8 @@ fn a_connection_string_that_cannot_be_read_is_refused_without_its_password() {
         format!("mongodb:/anna:{SECRET}@127.0.0.1"),
         format!("mongodb://anna:{SECRET}@127.0.0.1/?tls=maybe"),
         format!("mongodb://anna:%{SECRET}@127.0.0.1"),
+        format!("mongodb://anna:{SECRET}?x@127.0.0.1"),
+        format!("mongodb://anna:{SECRET}"),
     ] {
         for args in [
             vec!["record", &uri, text(&tape)],

@@ -32,10 +32,10 @@ fn says(ran: &Ran, words: &[&str]) {
 fn a_host_that_is_not_known_or_does_not_listen() {
     const SOON: &str = "serverSelectionTimeoutMS=500";
     let ran = refused(&format!("mongodb://anna:{SECRET}@nowhere.invalid/?{SOON}"), 1);
-    says(&ran, &["nowhere.invalid", "not known"]);
+    says(&ran, &["nowhere.invalid", "the host name is not known"]);
     // Port 1 is reserved and nobody listens there.
     let ran = refused(&format!("mongodb://anna:{SECRET}@127.0.0.1:1/?{SOON}"), 1);
-    says(&ran, &["127.0.0.1:1", "refused"]);
+    says(&ran, &["127.0.0.1:1", "refused", "is mongod running there"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +50,10 @@ async fn a_wrong_password_and_a_missing_privilege_are_named() {
     let source = ReplicaSet::single().auth(true).start().await.unwrap();
     let ran = refused(&source.uri_as("root", SECRET), 1);
     says(&ran, &["127.0.0.1", "root", "wrong user name or password"]);
+
+    let anonymous = format!("mongodb://127.0.0.1:{}/?directConnection=true", source.port(0));
+    let ran = refused(&anonymous, 1);
+    says(&ran, &["127.0.0.1", "lets nobody watch without a user", "readAnyDatabase"]);
 
     let admin = source.client().unwrap().database("admin");
     for (user, roles) in

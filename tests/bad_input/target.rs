@@ -1,4 +1,4 @@
-//! Targets that go away in the middle of a replay.
+//! Targets that cannot be reached, or go away in the middle of a replay.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{OrderShop, Pace};
 use tempfile::{TempDir, tempdir};
 
+use super::SECRET;
 use crate::program::{ran, run, start, text};
 
 /// A tape of a shop's trade of some seconds.
@@ -43,7 +44,8 @@ async fn a_target_that_loses_its_primary_is_waited_for() {
     let primary = target.primary().await.unwrap();
     target.kill(primary);
     let ended = tokio::task::spawn_blocking(move || ran(replay.wait_with_output().unwrap()));
-    ended.await.unwrap().expect_code(0);
+    let ended = ended.await.unwrap().expect_code(0);
+    assert!(ended.stderr.contains("the target is away, waiting for it"), "{}", ended.stderr);
 
     target.restart(primary).await.unwrap();
     target.wait_until_healthy().await.unwrap();
@@ -60,15 +62,26 @@ async fn a_target_that_stays_away_ends_the_replay_with_a_sequence_number() {
     let tape = directory.path().join("shop.tape");
     let mut target = ReplicaSet::single().start().await.unwrap();
 
-    let replay = start(&["replay", text(&tape), &target.uri(), "--max-outage", "2s"]);
+    let mut replay = start(&["replay", text(&tape), &target.uri(), "--max-outage", "2s"]);
     until_it_has_begun(&target).await;
     target.kill(0);
-    let ended = tokio::task::spawn_blocking(move || ran(replay.wait_with_output().unwrap()));
-    let ended = ended.await.unwrap().expect_code(1);
+    let ended = tokio::time::timeout(Duration::from_secs(30), async {
+        while replay.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    if ended.await.is_err() {
+        replay.kill().unwrap();
+    }
+    let ended = ran(replay.wait_with_output().unwrap()).expect_code(1);
     let sentence = ended.sentence();
     let reached = sentence.split('#').nth(1).expect(sentence);
     let reached: String = reached.chars().take_while(char::is_ascii_digit).collect();
     assert!(reached.parse::<u64>().unwrap() > 0, "{sentence}");
+    // As long as it was told to wait, and not as long as the driver would, or by default.
+    let waited = sentence.split("away for ").nth(1).and_then(|rest| rest.split(' ').next());
+    let waited: u64 = waited.expect(sentence).parse().unwrap();
+    assert!((2..8).contains(&waited), "{sentence}");
 
     // Up to there the target is right: going on from there makes it whole.
     target.restart(0).await.unwrap();
@@ -79,4 +92,21 @@ async fn a_target_that_stays_away_ends_the_replay_with_a_sequence_number() {
     let found = Dump::take(&target.client().unwrap()).await.unwrap();
     let differences = expected.differences(&found);
     assert!(differences.is_empty(), "{differences}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_cannot_be_reached_is_a_failure_and_one_that_cannot_be_read_a_mistake() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("empty.tape");
+    run(&["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"]).expect_code(0);
+    for (rest, code, said) in [
+        ("127.0.0.1:1/?serverSelectionTimeoutMS=500", 1, "127.0.0.1:1: connection refused"),
+        ("127.0.0.1/?tls=maybe", 2, "the connection string cannot be used"),
+    ] {
+        let uri = format!("mongodb://anna:{SECRET}@{rest}");
+        let ran = run(&["replay", text(&tape), &uri]).expect_code(code);
+        assert!(ran.sentence().contains(said), "{}", ran.stderr);
+        assert!(!ran.stderr.contains(SECRET), "the password is shown: {}", ran.stderr);
+    }
 }

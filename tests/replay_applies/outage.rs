@@ -142,6 +142,24 @@ async fn what_no_majority_has_is_not_taken_for_done() {
     assert_eq!(error.seq(), Seq::new(2_000));
 }
 
+/// A server that wants TLS closes connections too, but it has never answered on one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_is_not_taken_for_a_server_that_wants_tls() {
+    let testable = ReplicaSet::single().set_parameter("enableTestCommands", "1");
+    let target = testable.start().await.unwrap();
+    let fail_point = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": "alwaysOn",
+        "data": {"failCommands": ["insert"], "closeConnection": true},
+    };
+    run(&target.client().unwrap(), "admin", fail_point).await;
+    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(1));
+    let error = apply(sink, vec![insert(0)], None).await.unwrap_err();
+    let Error::Target(error) = error else { panic!("{error}") };
+    let TargetError::Away { source, .. } = *error else { panic!("{error}") };
+    assert!(source.to_string().ends_with("the server closed the connection"), "{source}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_stays_away_is_right_up_to_the_event_that_is_named() {
     let mut target = ReplicaSet::single().start().await.unwrap();

@@ -21,13 +21,27 @@ pub fn redact(uri: &str) -> String {
 
 /// Byte offsets of the password. A password that was not percent-encoded may contain `@` or
 /// `/`, so it ends at the last `@` of the text: better to hide too much. For the same reason
-/// the scheme may be misspelt.
+/// the scheme may be misspelt. Where the host was forgotten, what stands in its port's place is
+/// one, unless it could be a port.
 fn password_span(uri: &str) -> Option<(usize, usize)> {
     let scheme = uri.find(":/").map_or(0, |colon| colon + 1);
     let start = scheme + uri.get(scheme..)?.find(|c| c != '/')?;
-    let end = start + uri.get(start..)?.rfind('@')?;
+    let Some(at) = uri.get(start..)?.rfind('@') else { return mistaken_port(uri, start) };
+    let end = start + at;
     let colon = start + uri.get(start..end)?.find(':')? + 1;
     Some((colon, end))
+}
+
+fn mistaken_port(uri: &str, start: usize) -> Option<(usize, usize)> {
+    if !uri.starts_with("mongodb") {
+        return None;
+    }
+    let hosts = uri.get(start..)?.split(['/', '?']).next()?;
+    let (host, rest) = hosts.split_once(':')?;
+    let colon = start + host.len() + 1;
+    let port = rest.split(',').next()?;
+    let could_be_one = port.bytes().all(|byte| byte.is_ascii_digit());
+    (!could_be_one).then_some((colon, uri.len()))
 }
 
 /// Reads a connection string; for `mongodb+srv://` that asks the DNS.
@@ -90,6 +104,11 @@ mod tests {
             ("mongodb://anna@db1/", "mongodb://anna@db1/"),
             ("mongodb:/anna:secret@db1", "mongodb:/anna:***@db1"),
             ("anna:secret@db1", "anna:***@db1"),
+            ("mongodb://anna:secret", "mongodb://anna:***"),
+            ("mongodb://anna:sec/ret?x", "mongodb://anna:***"),
+            ("mongodb://db1:27017,db2:27018/x", "mongodb://db1:27017,db2:27018/x"),
+            ("mongodb://db1/?a=b:c", "mongodb://db1/?a=b:c"),
+            ("file:/tmp/a:b", "file:/tmp/a:b"),
             ("x", "x"),
         ] {
             assert_eq!(redact(uri), shown);

@@ -37,8 +37,19 @@ pub enum Error {
          db.grantRolesToUser({user:?}, [{{role: \"readAnyDatabase\", db: \"admin\"}}])"
     )]
     MayNotWatch {
-        /// The user name, or how an unnamed one is called.
+        /// The user's name.
         user: String,
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
+    },
+    /// The deployment lets nobody watch who does not say who they are.
+    #[error(
+        "{hosts} lets nobody watch without a user: put one into the connection string \
+         (mongodb://USER:PASSWORD@…), with the role readAnyDatabase"
+    )]
+    NeedsUser {
         /// `host:port`, comma-separated.
         hosts: String,
         /// The server's own words, which the sentence above replaces.

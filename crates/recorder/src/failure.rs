@@ -44,8 +44,10 @@ pub(crate) fn explain(
     tracing::debug!("the server's answer: {answer}");
     match answered {
         Some(code::UNAUTHORIZED) => {
-            let user = deployment.user().unwrap_or("a user without a name").to_owned();
-            Error::MayNotWatch { user, hosts, answer }
+            match deployment.user() {
+                Some(user) => Error::MayNotWatch { user: user.to_owned(), hosts, answer },
+                None => Error::NeedsUser { hosts, answer },
+            }
         }
         Some(
             code::CHANGE_STREAM_HISTORY_LOST

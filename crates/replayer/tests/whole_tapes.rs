@@ -171,6 +171,7 @@ fn a_range_without_events_ends_at_once() {
         };
         let (summary, lines) = tape.play(selection, NamespaceMap::default());
         assert_eq!((summary.selected, lines.len()), (0, 0), "{start} to {end}");
+        assert_eq!(summary.range.start, summary.range.end, "{start} to {end}");
         assert_eq!(summary.ended, Ended::AtTheEnd);
     }
     let empty = Tape::of(&[], 1);

@@ -32,6 +32,19 @@ async fn tally_of(mut stream: Cursor<Document>, client: &Client) -> Tally {
     }
 }
 
+/// An order names a customer and articles that there are, so its transaction changes them too;
+/// and none is so old that the server would remove it within the minute.
+async fn assert_reaches_what_it_names(client: &Client) {
+    let count = async |coll: &str, filter: Document| {
+        client.database("shop").collection::<Document>(coll).count_documents(filter).await.unwrap()
+    };
+    assert!(count("customers", doc! {"recent_orders.0": {"$exists": true}}).await > 0);
+    assert!(count("customers", doc! {"name": {"$exists": false}}).await > 0, "replaced");
+    assert!(count("stock", doc! {"change": {"$exists": true}}).await > 0, "updated by many");
+    let opening = bson::DateTime::from_millis(1_772_438_400_000);
+    assert_eq!(count("orders", doc! {"placed": {"$lt": opening}}).await, 0);
+}
+
 #[tokio::test]
 async fn the_order_shop_causes_the_events_that_it_counts() {
     let seed = seed();
@@ -45,6 +58,7 @@ async fn the_order_shop_causes_the_events_that_it_counts() {
         for kind in OperationType::KNOWN.iter().take(11) {
             assert!(claimed.of(kind) > 0, "no {kind} among {claimed}");
         }
+        assert_reaches_what_it_names(&client).await;
         client.database("shop").drop().await.unwrap();
         client.database("marker").drop().await.unwrap();
     }

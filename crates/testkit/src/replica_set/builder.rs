@@ -18,6 +18,7 @@ use crate::{Error, mongod};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ReplicaSetBuilder {
+    name: String,
     nodes: usize,
     access: Access,
     tls: Tls,
@@ -32,7 +33,14 @@ enum Tls {
 
 impl ReplicaSetBuilder {
     pub(super) fn new() -> Self {
-        Self { nodes: 1, access: Access::Open, tls: Tls::Off, flags: Vec::new() }
+        let name = format!("rs{:08x}", fastrand::u32(..));
+        Self { name, nodes: 1, access: Access::Open, tls: Tls::Off, flags: Vec::new() }
+    }
+
+    /// The set's name; one that no other set has, unless told.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
     }
 
     /// How many nodes, all of them electable; at least one.
@@ -83,7 +91,7 @@ impl ReplicaSetBuilder {
     pub async fn start(self) -> Result<ReplicaSet, Error> {
         let mongod = mongod::find()?;
         let directory = DataDirectory::create("replica-set")?;
-        let name = format!("rs{:08x}", fastrand::u32(..));
+        let name = self.name;
         let mut flags = vec!["--replSet".into(), name.clone().into()];
         if self.access == Access::KeyFile {
             flags.extend(["--keyFile".into(), key_file(directory.path())?.into_os_string()]);

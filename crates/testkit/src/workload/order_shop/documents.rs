@@ -39,10 +39,10 @@ pub(super) fn article(rng: &mut Rng, number: i32) -> Document {
 
 pub(super) fn order(rng: &mut Rng, id: i64) -> Document {
     let items: Vec<Document> = (0..rng.u32(1..=6)).map(|_| item(rng)).collect();
-    let placed = OPENING + id * 1_000 + rng.i64(..1_000);
+    let placed = OPENING + id * 1_000 + rng.i64(0..1_000);
     doc! {
         "_id": id,
-        "customer": rng.i32(..CUSTOMERS),
+        "customer": rng.i32(0..CUSTOMERS),
         "placed": DateTime::from_millis(placed),
         "status": "placed",
         "items": items,
@@ -57,14 +57,14 @@ pub(super) fn order(rng: &mut Rng, id: i64) -> Document {
 
 pub(super) fn item(rng: &mut Rng) -> Document {
     doc! {
-        "sku": sku(rng.i32(..ARTICLES)),
+        "sku": sku(rng.i32(0..ARTICLES)),
         "quantity": rng.i32(1..10),
         "price": money(rng, 200),
     }
 }
 
 pub(super) fn visit(rng: &mut Rng, order: i64) -> Document {
-    let page = format!("/articles/{}", sku(rng.i32(..ARTICLES)));
+    let page = format!("/articles/{}", sku(rng.i32(0..ARTICLES)));
     doc! {"order": order, "page": page, "milliseconds": rng.f64() * 1e5}
 }
 

@@ -110,7 +110,7 @@ impl Shop {
 
     async fn update_many(&mut self) -> Result<(), Error> {
         let change = self.change_number();
-        let first = self.rng.i32(..ARTICLES);
+        let first = self.rng.i32(0..ARTICLES);
         let some = doc! {"_id": {"$gte": sku(first), "$lt": sku(first + 5)}};
         let dearer = doc! {"$mul": {"weight": 1.01}, "$set": {"change": change}};
         let done = self.collection("stock").update_many(some, dearer).await;
@@ -141,7 +141,7 @@ impl Shop {
     /// An update in form, but so much changes that the server logs a whole document.
     async fn replace_in_pipeline(&mut self) -> Result<(), Error> {
         let change = self.change_number();
-        let customer = self.rng.i32(..CUSTOMERS);
+        let customer = self.rng.i32(0..CUSTOMERS);
         let mut anew = doc! {"_id": "$_id", "email": "$email"};
         // New names each time, so that a diff, which would have to name the old ones as well,
         // is longer than the document.
