@@ -43,12 +43,10 @@ pub(crate) fn explain(
     let answer = Box::new(deployment.explain(error, "open the change stream"));
     tracing::debug!("the server's answer: {answer}");
     match answered {
-        Some(code::UNAUTHORIZED) => {
-            match deployment.user() {
-                Some(user) => Error::MayNotWatch { user: user.to_owned(), hosts, answer },
-                None => Error::NeedsUser { hosts, answer },
-            }
-        }
+        Some(code::UNAUTHORIZED) => match deployment.user() {
+            Some(user) => Error::MayNotWatch { user: user.to_owned(), hosts, answer },
+            None => Error::NeedsUser { hosts, answer },
+        },
         Some(
             code::CHANGE_STREAM_HISTORY_LOST
             | code::CAPPED_POSITION_LOST
