@@ -11,6 +11,8 @@
 
 mod bad_input;
 mod diff_against_server;
+mod network_cut;
+mod numbers;
 mod primary_killed;
 mod printing;
 mod program;

@@ -7,16 +7,13 @@
 //! byte.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use bson::doc;
 use changetape_core::ChangeEvent;
 use changetape_testkit::ReplicaSet;
-use mongodb::Client;
-use mongodb::options::WriteConcern;
 use tempfile::tempdir;
 use tokio::sync::watch;
 
+use crate::numbers::write_numbers;
 use crate::program::{ran, start, tape_events, text};
 use crate::stream;
 
@@ -71,32 +68,4 @@ async fn a_recorder_outlives_its_primary() {
     }
     let expected: BTreeMap<i64, i32> = (0..=last).map(|n| (n, 1)).collect();
     assert!(seen == expected, "{} documents of {} recorded once", seen.len(), expected.len());
-}
-
-/// Inserts 0, 1, 2, … until told to stop; returns the last that was acknowledged.
-async fn write_numbers(
-    client: Client,
-    written: watch::Sender<i64>,
-    stopped: watch::Receiver<bool>,
-) -> i64 {
-    /// `DuplicateKey`: a write that looked lost had come through.
-    const DUPLICATE_KEY: &str = "11000";
-    let numbers = client.database("failover").collection("numbers");
-    for n in 0_i64.. {
-        loop {
-            let insert =
-                numbers.insert_one(doc! {"_id": n}).write_concern(WriteConcern::majority());
-            match insert.await {
-                Ok(_) => break,
-                Err(error) if format!("{error:?}").contains(DUPLICATE_KEY) => break,
-                // Between two primaries; the pause only keeps the log readable.
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-        written.send_replace(n);
-        if *stopped.borrow() {
-            return n;
-        }
-    }
-    unreachable!("numbers do not end")
 }

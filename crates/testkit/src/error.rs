@@ -97,6 +97,13 @@ pub enum Error {
         /// How many were tried.
         tried: u32,
     },
+    /// The system gives no port for a proxy.
+    #[cfg(feature = "deployments")]
+    #[error("cannot open a proxy's port")]
+    Proxy {
+        /// Why.
+        source: io::Error,
+    },
     /// The driver or the server refused something that a test deployment needs.
     #[cfg(feature = "deployments")]
     #[error("{doing} failed")]
@@ -111,6 +118,11 @@ pub enum Error {
 impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::File { action, path: path.to_owned(), source }
+    }
+
+    #[cfg(feature = "deployments")]
+    pub(crate) fn proxy(source: io::Error) -> Self {
+        Self::Proxy { source }
     }
 
     #[cfg(feature = "deployments")]

@@ -28,6 +28,8 @@ mod ports;
 #[cfg(feature = "deployments")]
 mod process;
 #[cfg(feature = "deployments")]
+mod proxy;
+#[cfg(feature = "deployments")]
 mod replica_set;
 #[cfg(feature = "deployments")]
 mod server;
@@ -49,6 +51,8 @@ pub use cargo::cargo;
 pub use deployment::Deployment;
 pub use error::Error;
 pub use programs::changetape_binary;
+#[cfg(feature = "deployments")]
+pub use proxy::Proxy;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
 #[cfg(feature = "deployments")]

@@ -27,9 +27,9 @@ use mongodb::options::{ClientOptions, Credential};
 pub use builder::ReplicaSetBuilder;
 use transport::{Transport, direct_client};
 
-use crate::Error;
 use crate::data_directory::DataDirectory;
 use crate::server::{PATIENCE, POLL, Server};
+use crate::{Error, Proxy};
 
 /// The root user of a set with authentication.
 const USER: &str = "root";
@@ -47,6 +47,8 @@ pub struct ReplicaSet {
     access: Access,
     transport: Transport,
     options: ClientOptions,
+    /// One for each node, if the set is reached through proxies.
+    proxies: Vec<Proxy>,
     // Removed on drop.
     _directory: DataDirectory,
 }
@@ -79,7 +81,7 @@ impl ReplicaSet {
     /// Without authentication it is the plain [`uri`](Self::uri).
     #[must_use]
     pub fn uri_as(&self, user: &str, password: &str) -> String {
-        let hosts: Vec<_> = self.nodes.iter().map(Server::address).collect();
+        let hosts: Vec<_> = (0..self.nodes.len()).map(|node| self.host(node)).collect();
         let login = match self.access {
             Access::Open => String::new(),
             Access::KeyFile => format!("{user}:{password}@"),
@@ -122,6 +124,28 @@ impl ReplicaSet {
     #[must_use]
     pub fn port(&self, node: usize) -> u16 {
         self.node(node).port()
+    }
+
+    /// The proxy through which clients, and the other nodes, reach a node; see
+    /// [`ReplicaSetBuilder::behind_proxies`].
+    ///
+    /// # Panics
+    /// If there is no such node, or no proxies were asked for.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test that names a proxy it does not have is wrong")]
+    pub fn proxy(&self, node: usize) -> &Proxy {
+        match self.proxies.get(node) {
+            Some(proxy) => proxy,
+            None => panic!("there is no proxy before node {node}"),
+        }
+    }
+
+    /// A node as the set knows it: what clients that discover the set connect to.
+    fn host(&self, node: usize) -> String {
+        match self.proxies.get(node) {
+            Some(proxy) => format!("127.0.0.1:{}", proxy.port()),
+            None => self.node(node).address(),
+        }
     }
 
     /// A new client of the whole set, logged in as root. It lives on the runtime that this

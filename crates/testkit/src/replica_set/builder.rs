@@ -12,7 +12,7 @@ use super::{Access, ReplicaSet, Transport, initiate};
 use crate::certificate::Certificate;
 use crate::data_directory::DataDirectory;
 use crate::server::Server;
-use crate::{Error, mongod};
+use crate::{Error, Proxy, mongod};
 
 /// What a [`ReplicaSet`] is to be like. By default: one node, no authentication.
 #[derive(Debug, Clone)]
@@ -22,7 +22,14 @@ pub struct ReplicaSetBuilder {
     nodes: usize,
     access: Access,
     tls: Tls,
+    network: Network,
     flags: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Network {
+    Direct,
+    BehindProxies,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +41,8 @@ enum Tls {
 impl ReplicaSetBuilder {
     pub(super) fn new() -> Self {
         let name = format!("rs{:08x}", fastrand::u32(..));
-        Self { name, nodes: 1, access: Access::Open, tls: Tls::Off, flags: Vec::new() }
+        let (access, tls, network) = (Access::Open, Tls::Off, Network::Direct);
+        Self { name, nodes: 1, access, tls, network, flags: Vec::new() }
     }
 
     /// The set's name; one that no other set has, unless told.
@@ -59,6 +67,14 @@ impl ReplicaSetBuilder {
     /// itself; see [`ReplicaSet::certificate_authority`].
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = if tls { Tls::Required } else { Tls::Off };
+        self
+    }
+
+    /// Whether each node is known to the set by the port of a [`Proxy`](crate::Proxy) before it:
+    /// then clients that discover the set, and the other nodes, reach it by a network that can be
+    /// cut. See [`ReplicaSet::proxy`].
+    pub fn behind_proxies(mut self, behind: bool) -> Self {
+        self.network = if behind { Network::BehindProxies } else { Network::Direct };
         self
     }
 
@@ -110,6 +126,12 @@ impl ReplicaSetBuilder {
         for node in &mut nodes {
             node.listening_somewhere().await?;
         }
+        let mut proxies = Vec::new();
+        if self.network == Network::BehindProxies {
+            for node in &nodes {
+                proxies.push(Proxy::start(node.port()).await?);
+            }
+        }
         let options = ClientOptions::default();
         let mut set = ReplicaSet {
             nodes,
@@ -117,6 +139,7 @@ impl ReplicaSetBuilder {
             access: self.access,
             transport,
             options,
+            proxies,
             _directory: directory,
         };
         set.options = ClientOptions::parse(set.uri())

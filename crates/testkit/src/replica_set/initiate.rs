@@ -6,7 +6,7 @@ use bson::{Document, doc};
 
 use super::{Access, PASSWORD, ReplicaSet, USER, direct_client};
 use crate::Error;
-use crate::server::{PATIENCE, POLL, Server};
+use crate::server::{PATIENCE, POLL};
 
 /// How long the others wait for a silent primary before they elect another, in
 /// milliseconds. The default of 10 000 would be most of a failover test's time; much less
@@ -20,7 +20,7 @@ pub(super) async fn initiate(set: &mut ReplicaSet) -> Result<(), Error> {
     let first = direct_client(set.node(0), &set.transport, None).await?;
     first
         .database("admin")
-        .run_command(doc! {"replSetInitiate": configuration(&set.name, &set.nodes)})
+        .run_command(doc! {"replSetInitiate": configuration(set)})
         .await
         .map_err(Error::mongo("initiating the test set"))?;
     set.wait_until_healthy().await?;
@@ -48,14 +48,16 @@ async fn wait_for_cluster_time(set: &ReplicaSet) -> Result<(), Error> {
     }
 }
 
-fn configuration(name: &str, nodes: &[Server]) -> Document {
-    let members: Vec<_> =
-        (0_i32..).zip(nodes).map(|(id, node)| doc! {"_id": id, "host": node.address()}).collect();
+fn configuration(set: &ReplicaSet) -> Document {
+    let members: Vec<_> = (0_i32..)
+        .zip(0..set.nodes())
+        .map(|(id, node)| doc! {"_id": id, "host": set.host(node)})
+        .collect();
     let settings = doc! {
         "electionTimeoutMillis": ELECTION_TIMEOUT,
         "heartbeatIntervalMillis": HEARTBEAT_INTERVAL,
     };
-    doc! {"_id": name, "members": members, "settings": settings}
+    doc! {"_id": &set.name, "members": members, "settings": settings}
 }
 
 /// Possible without logging in as long as there is no user: the localhost exception.
