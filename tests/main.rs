@@ -21,4 +21,5 @@ mod recorder_killed;
 mod recording;
 mod replay_applies;
 mod replay_is_identical;
+mod source_load;
 mod stream;

@@ -32,6 +32,6 @@ mod failure;
 mod progress;
 
 pub use error::Error;
-pub use options::{Limits, RecordOptions, Request, Since, Updates};
+pub use options::{Fetch, Limits, RecordOptions, Request, Since, Updates};
 pub use progress::{Progress, Snapshot, State};
 pub use record::{Ending, Summary, record};

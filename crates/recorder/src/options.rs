@@ -18,6 +18,8 @@ pub struct RecordOptions {
     pub since: Since,
     /// What of the deployment's changes is recorded.
     pub request: Request,
+    /// How the source is asked for them.
+    pub fetch: Fetch,
     /// When the session ends by itself.
     pub limits: Limits,
 }
@@ -109,6 +111,25 @@ impl FromStr for Since {
                 .map(Self::Token)
                 .map_err(|_| Error::BadSince { input: s.to_owned() }),
         }
+    }
+}
+
+/// How the source is asked for changes: one cursor, one reply at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetch {
+    /// Events in a reply, at most. The server also ends a reply at 16 MB. A reply becomes a block
+    /// on the tape; the default follows from the tape's decision on block sizes.
+    pub batch_size: u32,
+    /// How long the server waits for a change before it answers that there is none. A change
+    /// ends the wait, so this is not how late a change arrives, but how often a quiet source is
+    /// asked: each answer also keeps the tape's token fresh.
+    pub max_await: Duration,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        // A second is also what the server takes when it is not told.
+        Self { batch_size: 2000, max_await: Duration::from_secs(1) }
     }
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use changetape_core::{Arrival, ChangeEvent};
 use changetape_deployment::{Deployment, is_transient};
-use changetape_tape::StreamOptions;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,22 +17,26 @@ use crate::append::{Appender, Delivery};
 use crate::failure::explain;
 use crate::record::Ending;
 use crate::resume::Start;
-use crate::source::{Opening, Received, Source};
+use crate::source::{Opening, Query, Received, Source};
 use crate::{Error, Limits, Progress, State};
 
 /// The first pause before the stream is opened again, and the longest: they double between.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long to wait for a batch before the connection is taken for dead. A healthy server
-/// answers about once a second even when nothing happens, but may take longer while it skips
-/// a long stretch of oplog that the pipeline does not match; so patience doubles each time.
+/// How long to wait for a batch, beyond the time that the server was told to wait, before the
+/// connection is taken for dead. A healthy server may take long while it skips a stretch of oplog
+/// that the pipeline does not match; so patience doubles each time.
+///
+/// This is the last resort, for a connection that died alone. When a server cannot be reached at
+/// all, the driver's monitor notices sooner (by default after `heartbeatFrequencyMS` and
+/// `connectTimeoutMS`, 20 s) and ends the wait.
 const FIRST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The reading side of a running session.
 pub(crate) struct Reader<'a> {
     deployment: &'a Deployment,
-    stream: &'a StreamOptions,
+    query: &'a Query,
     source: Source,
     /// Where the stream is opened if it breaks now.
     resume: Start,
@@ -45,12 +48,13 @@ impl<'a> Reader<'a> {
     /// Takes over an open stream.
     pub(crate) fn new(
         deployment: &'a Deployment,
-        stream: &'a StreamOptions,
+        query: &'a Query,
         source: Source,
         resume: Start,
         progress: &'a Progress,
     ) -> Self {
-        Self { deployment, stream, source, resume, patience: FIRST_PATIENCE, progress }
+        let patience = query.fetch.max_await + FIRST_PATIENCE;
+        Self { deployment, query, source, resume, patience, progress }
     }
 
     /// Reads until a limit is reached, `stop` is called or the appender has failed.
@@ -75,7 +79,7 @@ impl<'a> Reader<'a> {
             };
             let broken = match next {
                 Ok(Some(Ok(received))) => {
-                    self.patience = FIRST_PATIENCE;
+                    self.patience = self.query.fetch.max_await + FIRST_PATIENCE;
                     let delivery = self.delivery(received, wanted)?;
                     let taken = delivery.take as u64;
                     if !appender.send(delivery).await {
@@ -145,7 +149,7 @@ impl<'a> Reader<'a> {
             );
             let attempt = async {
                 sleep(pause).await;
-                Source::open(self.deployment, self.stream, &self.resume).await
+                Source::open(self.deployment, self.query, &self.resume).await
             };
             let opened = tokio::select! {
                 () = stop.cancelled() => return Ok(Some(Ending::Stopped)),

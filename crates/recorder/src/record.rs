@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use changetape_core::{Seq, WallTime};
 use changetape_deployment::{Deployment, Identity};
-use changetape_tape::{Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm};
+use changetape_tape::{Metadata, SourceIdentity, TapeWriter, UpdateForm};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
 use crate::failure::{explain, refuses_raw};
 use crate::read::Reader;
 use crate::resume::Start;
-use crate::source::{Opening, Source};
+use crate::source::{Opening, Query, Source};
 use crate::{Error, Limits, Progress, RecordOptions, Since, Updates};
 
 /// How a session ended.
@@ -76,7 +76,7 @@ pub async fn record(
 /// One recording session with its stream open.
 struct Session<'a> {
     deployment: &'a Deployment,
-    stream: StreamOptions,
+    query: Query,
     source: Source,
     target: Target,
     /// Where the stream is opened if it breaks now.
@@ -120,8 +120,11 @@ impl<'a> Session<'a> {
             Some(writer) => vec![writer.metadata().stream.updates],
             None => options.request.updates.candidates().to_vec(),
         };
-        let opened = first_form(deployment, options, identity, &forms, &resume).await;
-        let (stream, opened) = match opened {
+        let queries = forms
+            .iter()
+            .map(|&form| Query { stream: options.request.stream(form), fetch: options.fetch });
+        let opened = first_form(deployment, identity, queries.collect(), &resume).await;
+        let (query, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 existing.map_or(Ok(()), TapeWriter::close)?;
@@ -134,13 +137,13 @@ impl<'a> Session<'a> {
                 path: path.to_owned(),
                 metadata: Box::new(Metadata {
                     source: identity_of(identity),
-                    stream: stream.clone(),
+                    stream: query.stream.clone(),
                     created_by: concat!("changetape ", env!("CARGO_PKG_VERSION")).to_owned(),
                     created_at: now(),
                 }),
             },
         };
-        Ok(Self { deployment, stream, source: opened, target, resume, begins })
+        Ok(Self { deployment, query, source: opened, target, resume, begins })
     }
 
     async fn run(
@@ -153,7 +156,7 @@ impl<'a> Session<'a> {
         progress.starts_at(self.begins);
         let appender = Appender::start(self.target, Arc::clone(&progress))?;
         let mut reader =
-            Reader::new(self.deployment, &self.stream, self.source, self.resume, &progress);
+            Reader::new(self.deployment, &self.query, self.source, self.resume, &progress);
         let read = reader.read(&appender, limits, started, stop).await;
         // The appender goes first: what it says is the cause, the reader only noticed.
         appender.finish().await?;
@@ -164,7 +167,7 @@ impl<'a> Session<'a> {
             bytes: done.bytes,
             seqs: self.begins..done.end,
             tape_bytes: done.tape_bytes,
-            updates: self.stream.updates,
+            updates: self.query.stream.updates,
             reconnects: done.reconnects,
             elapsed: started.elapsed(),
             ending,
@@ -175,15 +178,13 @@ impl<'a> Session<'a> {
 /// Opens the stream with the first form of updates that the server gives.
 async fn first_form(
     deployment: &Deployment,
-    options: &RecordOptions,
     identity: &Identity,
-    forms: &[UpdateForm],
+    queries: Vec<Query>,
     start: &Start,
-) -> Result<(StreamOptions, Source), Error> {
+) -> Result<(Query, Source), Error> {
     let mut refused = None;
-    for &form in forms {
-        let stream = options.request.stream(form);
-        match Source::open(deployment, &stream, start).await {
+    for query in queries {
+        match Source::open(deployment, &query, start).await {
             Ok(source) => {
                 if refused.is_some() {
                     tracing::warn!(
@@ -192,9 +193,11 @@ async fn first_form(
                         deployment.hosts()
                     );
                 }
-                return Ok((stream, source));
+                return Ok((query, source));
             }
-            Err(Opening::Server(error)) if refuses_raw(form, &error) => refused = Some(error),
+            Err(Opening::Server(error)) if refuses_raw(query.stream.updates, &error) => {
+                refused = Some(error);
+            }
             Err(opening) => return Err(explain(deployment, start, identity, opening)),
         }
     }

@@ -8,11 +8,15 @@ use futures_util::StreamExt as _;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
 use crate::resume::Start;
-use crate::{Error, pipeline};
+use crate::{Error, Fetch, pipeline};
 
-/// Events asked for at a time. The server also ends a batch at 16 MB, and a batch becomes a
-/// block on the tape; see the tape's decision on block sizes.
-const BATCH_SIZE: u32 = 2000;
+/// Which stream is opened and how it is read; the same whenever it is opened again, because a
+/// resume token belongs to its pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    pub(crate) stream: StreamOptions,
+    pub(crate) fetch: Fetch,
+}
 
 /// An open stream.
 pub(crate) struct Source {
@@ -23,16 +27,21 @@ impl Source {
     /// Opens the stream; the server checks pipeline, privileges and start here.
     pub(crate) async fn open(
         deployment: &Deployment,
-        stream: &StreamOptions,
+        query: &Query,
         start: &Start,
     ) -> Result<Self, Opening> {
-        let stages = pipeline::stages(stream, start).map_err(Opening::Ours)?;
+        let stages = pipeline::stages(&query.stream, start);
         let admin = deployment.client().database("admin");
-        let cursor = admin.aggregate(stages).batch_size(BATCH_SIZE).batch().await;
+        let cursor = admin
+            .aggregate(stages.map_err(Opening::Ours)?)
+            .batch_size(query.fetch.batch_size)
+            .max_await_time(query.fetch.max_await)
+            .batch()
+            .await;
         Ok(Self { cursor: cursor.map_err(Opening::Server)? })
     }
 
-    /// The next batch, empty ones included: about once a second when nothing happens.
+    /// The next batch, empty ones included: one after each `max_await` when nothing happens.
     /// `None` means that the server closed the cursor.
     pub(crate) async fn next(&mut self) -> Option<Result<Received, mongodb::error::Error>> {
         self.cursor.next().await.map(|batch| batch.map(Received))

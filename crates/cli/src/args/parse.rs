@@ -25,6 +25,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time that a server is asked to wait: whole milliseconds, as it takes them.
+pub(crate) fn await_time(text: &str) -> Result<Duration, String> {
+    const LIMITS: std::ops::RangeInclusive<Duration> =
+        Duration::from_millis(1)..=Duration::from_secs(600);
+    let time = duration(text)?;
+    if LIMITS.contains(&time) { Ok(time) } else { Err("expected from 1ms to 10m".to_owned()) }
+}
+
 /// An operation type that this version knows, by MongoDB's name.
 pub(crate) fn operation(text: &str) -> Result<OperationType, String> {
     match OperationType::from(text) {
@@ -73,6 +81,14 @@ mod tests {
         assert!(operation("upsert").unwrap_err().contains("insert, update"));
         for bad in ["", "{", "1", "[1]", "\"x\""] {
             assert!(pipeline(bad).unwrap_err().contains("$match"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_waits_whole_milliseconds_and_not_for_ever() {
+        assert_eq!(await_time("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["1us", "11m", "soon", "0s"] {
+            assert!(await_time(bad).is_err(), "{bad}");
         }
     }
 

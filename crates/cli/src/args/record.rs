@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changetape_recorder::{Limits, RecordOptions, Request, Since, Updates};
+use changetape_recorder::{Fetch, Limits, RecordOptions, Request, Since, Updates};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use super::parse::{self, Pipeline};
@@ -85,6 +85,28 @@ pub(crate) struct RecordArgs {
     )]
     full_document_before_change: Option<String>,
 
+    /// Events to ask for at a time; a reply also ends at 16 MB
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        default_value_t = Fetch::default().batch_size,
+        env = "CHANGETAPE_BATCH_SIZE",
+        help_heading = "Source"
+    )]
+    batch_size: u32,
+    /// How long the server waits for a change before it answers that there is none; a change
+    /// ends the wait
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse::await_time,
+        default_value = "1s",
+        env = "CHANGETAPE_MAX_AWAIT",
+        help_heading = "Source"
+    )]
+    max_await: Duration,
+
     /// Stop after this many events
     #[arg(
         long,
@@ -143,11 +165,36 @@ impl RecordArgs {
                 full_document: self.full_document.clone(),
                 full_document_before_change: self.full_document_before_change.clone(),
             },
+            fetch: Fetch { batch_size: self.batch_size, max_await: self.max_await },
             limits: Limits {
                 count: self.count,
                 duration: self.duration,
                 idle: self.stop_when_idle,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn fetch(flags: &[&str]) -> Fetch {
+        let args = ["changetape", "record", "mongodb://127.0.0.1", "a.tape"];
+        let cli = Cli::try_parse_from(args.iter().chain(flags)).unwrap();
+        let Command::Record(args) = cli.command else { panic!("another command") };
+        args.options().fetch
+    }
+
+    #[test]
+    fn the_source_is_asked_as_the_flags_say() {
+        assert_eq!(fetch(&[]), Fetch::default());
+        assert_eq!(
+            fetch(&["--batch-size", "50", "--max-await", "5s"]),
+            Fetch { batch_size: 50, max_await: Duration::from_secs(5) }
+        );
     }
 }
