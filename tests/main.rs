@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod diff_against_server;
+mod large_events;
 mod network_cut;
 mod numbers;
 mod primary_killed;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use changetape_core::{Arrival, ResumeToken, Seq};
+use bson::raw::RawDocument;
+use changetape_core::{Arrival, Seq};
 use changetape_tape::{Batch, Metadata, TapeWriter};
 use tokio::sync::mpsc;
 
+use crate::reassemble::Selected;
 use crate::source::Received;
 use crate::{Error, Progress};
 
@@ -23,11 +25,18 @@ const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 /// A batch on its way to the tape.
 pub(crate) struct Delivery {
     pub(crate) batch: Received,
-    /// How many of the batch's events are wanted, from its first.
-    pub(crate) take: usize,
-    /// Where the stream continues after those.
-    pub(crate) token: ResumeToken,
+    /// What of it is wanted.
+    pub(crate) selected: Selected,
     pub(crate) arrival: Arrival,
+}
+
+impl Delivery {
+    /// The events in order, borrowed from the reply where they were sent in one piece.
+    fn events(&self) -> Result<Vec<&RawDocument>, Error> {
+        let sent = self.batch.events()?;
+        let pieces = self.selected.pieces.iter().map(|piece| piece.of(&sent));
+        pieces.collect::<Option<_>>().ok_or(Error::BadReply { missing: "an event it held before" })
+    }
 }
 
 /// The tape being written to.
@@ -90,16 +99,12 @@ fn append(
     let mut sized = None::<Instant>;
     let mut next = Some(first);
     while let Some(delivery) = next {
-        let events = delivery.batch.events()?;
-        let wanted = events.get(..delivery.take).unwrap_or(&events);
-        let bytes: usize = wanted.iter().map(|event| event.as_bytes().len()).sum();
-        writer.append(&Batch {
-            events: wanted,
-            token: &delivery.token,
-            arrival: delivery.arrival,
-        })?;
+        let events = delivery.events()?;
+        let token = &delivery.selected.token;
+        writer.append(&Batch { events: &events, token, arrival: delivery.arrival })?;
+        let bytes: usize = events.iter().map(|event| event.as_bytes().len()).sum();
         let end = writer.checkpoint().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
-        progress.durable(wanted.len(), bytes, end, delivery.token.cluster_time());
+        progress.durable(events.len(), bytes, end, token.cluster_time());
         if sized.is_none_or(|at| at.elapsed() >= SIZE_INTERVAL) {
             progress.tape_size(writer.disk_bytes()?);
             sized = Some(Instant::now());

@@ -81,6 +81,17 @@ pub enum Error {
         /// The server's own words, which the sentence above replaces.
         answer: Box<changetape_deployment::Error>,
     },
+    /// The fragments of an event over 16 MB do not follow each other.
+    #[error(
+        "an event that the server sent in fragments cannot be put together: expected {expected}, \
+         the server sent {found}"
+    )]
+    BadFragment {
+        /// What should have come.
+        expected: String,
+        /// What came.
+        found: String,
+    },
     /// The server cannot show the events that a tape holds.
     #[error(
         "{hosts} runs MongoDB {version} and cannot show the events that a tape holds; MongoDB 6.0 \

@@ -3,7 +3,8 @@
 //! ```text
 //! Deployment ──► source ──────► read ─────────► append ──────► TapeWriter
 //!                (pipeline,     (the loop:      (own thread,
-//!                 raw batches)   resume, limits) durable before it counts)
+//!                 raw batches)   resume, limits, durable before it counts)
+//!                                fragments)
 //! ```
 //! The recorder owns resuming: the stream is read in raw batches, which the driver does not
 //! resume by itself, and each batch goes onto the tape together with the token that follows
@@ -20,6 +21,7 @@ mod resume;
 mod source;
 
 mod read;
+mod reassemble;
 
 mod append;
 

@@ -1,8 +1,10 @@
 //! The aggregation that reads a deployment's changes.
 //!
-//! `$changeStream` over the whole cluster, then what narrows it. A resume token belongs to
-//! its pipeline, so the same [`StreamOptions`] always give the same stages, in the same order.
+//! `$changeStream` over the whole cluster, then what narrows it, then, where the server has it,
+//! what splits events that are too large to be sent. A resume token belongs to its pipeline, so
+//! the same [`StreamOptions`] on the same tape always give the same stages, in the same order.
 
+use bson::raw::RawDocumentBuf;
 use bson::{Bson, Document, Timestamp, doc};
 use changetape_core::{NamespaceFilter, NamespacePattern, OperationType, glob_to_regex};
 use changetape_tape::{StreamOptions, UpdateForm};
@@ -10,8 +12,51 @@ use changetape_tape::{StreamOptions, UpdateForm};
 use crate::Error;
 use crate::resume::Start;
 
+/// The stage that sends an event over 16 MB in fragments. It must be the last.
+const SPLIT: &str = "$changeStreamSplitLargeEvent";
+
+/// What becomes of an event that is larger than the 16 MB that a server can send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LargeEvents {
+    /// It is sent in fragments.
+    Split,
+    /// It cannot be sent.
+    Refused,
+}
+
+impl LargeEvents {
+    /// What becomes of them on a tape whose recording began with a server of this version.
+    ///
+    /// The tape's version decides, not the present server's: the last token may be that of a
+    /// fragment, which a server takes only together with the stage.
+    pub(crate) fn of(stream: &StreamOptions, version_of_tape: &str) -> Self {
+        if has_split(version_of_tape) || user_splits(stream) { Self::Split } else { Self::Refused }
+    }
+}
+
+/// Whether a server of this version (`6.0.5`, `7.0.0-rc1`) has the stage.
+/// Source: MongoDB's manual, "new in version 7.0 (also available in 6.0.9)".
+fn has_split(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(6), Some(0), Some(patch)) => patch >= 9,
+        (Some(major), _, _) => major >= 7,
+        (None, _, _) => false,
+    }
+}
+
+/// Whether the user's own stages end with it, which makes a second one an error.
+fn user_splits(stream: &StreamOptions) -> bool {
+    let is_split = |stage: &RawDocumentBuf| matches!(stage.get(SPLIT), Ok(Some(_)));
+    stream.pipeline.last().is_some_and(is_split)
+}
+
 /// The stages to run on `admin`.
-pub(crate) fn stages(stream: &StreamOptions, start: &Start) -> Result<Vec<Document>, Error> {
+pub(crate) fn stages(
+    stream: &StreamOptions,
+    large_events: LargeEvents,
+    start: &Start,
+) -> Result<Vec<Document>, Error> {
     let mut stages = vec![doc! {"$changeStream": change_stream(stream, start)?}];
     if !stream.filter.is_empty() {
         stages.push(doc! {"$match": namespaces(&stream.filter)});
@@ -22,6 +67,9 @@ pub(crate) fn stages(stream: &StreamOptions, start: &Start) -> Result<Vec<Docume
     }
     for stage in &stream.pipeline {
         stages.push(Document::try_from(stage.as_ref()).map_err(Error::bad_pipeline)?);
+    }
+    if large_events == LargeEvents::Split && !user_splits(stream) {
+        stages.push(doc! {SPLIT: {}});
     }
     Ok(stages)
 }
@@ -100,7 +148,7 @@ mod tests {
     fn by_default_everything_is_recorded_in_its_raw_form() {
         let stream = Request::default().stream(UpdateForm::Raw);
         assert_eq!(
-            stages(&stream, &Start::Now).unwrap(),
+            stages(&stream, LargeEvents::Refused, &Start::Now).unwrap(),
             [doc! {"$changeStream": {
                 "allChangesForCluster": true,
                 "showExpandedEvents": true,
@@ -122,7 +170,8 @@ mod tests {
             ..Request::default()
         };
         let start = Start::At(ClusterTime { seconds: 5, increment: 1 });
-        let stages = stages(&request.stream(UpdateForm::Public), &start).unwrap();
+        let stream = request.stream(UpdateForm::Public);
+        let stages = stages(&stream, LargeEvents::Split, &start).unwrap();
         let opened = stages[0].get_document("$changeStream").unwrap();
         assert_eq!(opened.get_str("fullDocument").unwrap(), "updateLookup");
         assert_eq!(
@@ -143,13 +192,45 @@ mod tests {
         assert_eq!(stages[1], doc! {"$match": {"$or": [one("ns"), one("to")]}});
         assert_eq!(stages[2], doc! {"$match": {"operationType": {"$in": ["insert"]}}});
         assert_eq!(stages[3], doc! {"$project": {"fullDocument": 0}});
+        assert_eq!(stages[4], doc! {"$changeStreamSplitLargeEvent": {}});
+        assert_eq!(stages.len(), 5);
+    }
+
+    #[test]
+    fn large_events_are_split_where_the_server_of_the_tape_could() {
+        let everything = Request::default().stream(UpdateForm::Raw);
+        for (version, expected) in [
+            ("6.0.5", LargeEvents::Refused),
+            ("6.0.8", LargeEvents::Refused),
+            ("6.0.9", LargeEvents::Split),
+            ("6.0.12-11", LargeEvents::Split),
+            // The manual does not promise it for the rapid releases between 6.0 and 7.0.
+            ("6.3.2", LargeEvents::Refused),
+            ("7.0.0-rc1", LargeEvents::Split),
+            ("8.0", LargeEvents::Split),
+            ("10.1.0", LargeEvents::Split),
+            ("unknown", LargeEvents::Refused),
+            ("", LargeEvents::Refused),
+        ] {
+            assert_eq!(LargeEvents::of(&everything, version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_user_who_splits_is_left_to_it() {
+        let split = bson::rawdoc! {"$changeStreamSplitLargeEvent": {}};
+        let request = Request { pipeline: vec![split], ..Request::default() };
+        let stream = request.stream(UpdateForm::Raw);
+        assert_eq!(LargeEvents::of(&stream, "6.0.5"), LargeEvents::Split);
+        let stages = stages(&stream, LargeEvents::Split, &Start::Now).unwrap();
+        assert_eq!(stages[1..], [doc! {"$changeStreamSplitLargeEvent": {}}]);
     }
 
     #[test]
     fn a_token_is_handed_back_as_it_came() {
         let token = ResumeToken::from_data("826B02A9B5000000132B022C0100296F04").unwrap();
         let stream = Request::default().stream(UpdateForm::Raw);
-        let stages = stages(&stream, &Start::After(token)).unwrap();
+        let stages = stages(&stream, LargeEvents::Refused, &Start::After(token)).unwrap();
         assert_eq!(
             stages[0].get_document("$changeStream").unwrap().get_document("startAfter").unwrap(),
             &doc! {"_data": "826B02A9B5000000132B022C0100296F04"}

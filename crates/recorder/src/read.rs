@@ -1,13 +1,14 @@
 //! The loop: read a batch, hand it to the appender, and open the stream again when the source
 //! was away.
 //!
-//! Invariant: batches are handed over in stream order, each with the token that follows it.
+//! Invariant: batches are handed over in stream order, each with the token that follows it,
+//! which never lies between the fragments of one event.
 //! The token to open with after an interruption is the last one handed over, which is the last
 //! one on the tape once the appender has caught up: nothing is read twice or skipped.
 
 use std::time::{Duration, Instant};
 
-use changetape_core::{Arrival, ChangeEvent};
+use changetape_core::Arrival;
 use changetape_deployment::{Deployment, is_transient};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -80,8 +81,12 @@ impl<'a> Reader<'a> {
             let broken = match next {
                 Ok(Some(Ok(received))) => {
                     self.patience = self.query.fetch.max_await + FIRST_PATIENCE;
-                    let delivery = self.delivery(received, wanted)?;
-                    let taken = delivery.take as u64;
+                    let Some(delivery) = self.delivery(received, wanted)? else {
+                        // In the middle of an event: that is not idle.
+                        last_event = Instant::now();
+                        continue;
+                    };
+                    let taken = delivery.selected.pieces.len() as u64;
                     if !appender.send(delivery).await {
                         // The appender has failed and says why when it is finished.
                         return Ok(Ending::Stopped);
@@ -113,19 +118,18 @@ impl<'a> Reader<'a> {
     }
 
     /// What of a reply goes onto the tape: at most `wanted` events, and the token after them.
-    fn delivery(&mut self, received: Received, wanted: u64) -> Result<Delivery, Error> {
+    /// `None` if that is nothing yet.
+    fn delivery(&mut self, received: Received, wanted: u64) -> Result<Option<Delivery>, Error> {
         let arrival = arrival_now();
         if let Some(time) = received.source_time() {
             self.progress.source_at(time);
         }
-        let events = received.events()?;
-        let take = events.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let token = match events.get(take.wrapping_sub(1)) {
-            Some(last) if take < events.len() => ChangeEvent::from(*last).token()?,
-            _ => received.token()?,
-        };
-        self.resume = Start::After(token.clone());
-        Ok(Delivery { batch: received, take, token, arrival })
+        let (events, token) = (received.events()?, received.token()?);
+        let selected = self.source.reassembler.select(&events, token, wanted)?;
+        Ok(selected.map(|selected| {
+            self.resume = Start::After(selected.token.clone());
+            Delivery { batch: received, selected, arrival }
+        }))
     }
 
     /// Opens the stream again, pausing longer each time. `Some` if the session ends instead.

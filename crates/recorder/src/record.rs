@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
 use crate::failure::{explain, refuses_raw};
+use crate::pipeline::LargeEvents;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
@@ -120,9 +121,16 @@ impl<'a> Session<'a> {
             Some(writer) => vec![writer.metadata().stream.updates],
             None => options.request.updates.candidates().to_vec(),
         };
-        let queries = forms
-            .iter()
-            .map(|&form| Query { stream: options.request.stream(form), fetch: options.fetch });
+        // A token belongs to its pipeline, and that to the server that the tape was made from.
+        let version = match &existing {
+            Some(writer) => writer.metadata().source.server_version.clone(),
+            None => identity.server_version.clone(),
+        };
+        let queries = forms.iter().map(|&form| {
+            let stream = options.request.stream(form);
+            let large_events = LargeEvents::of(&stream, &version);
+            Query { stream, large_events, fetch: options.fetch }
+        });
         let opened = first_form(deployment, identity, queries.collect(), &resume).await;
         let (query, opened) = match opened {
             Ok(opened) => opened,

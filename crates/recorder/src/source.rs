@@ -7,6 +7,8 @@ use changetape_tape::StreamOptions;
 use futures_util::StreamExt as _;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
+use crate::pipeline::LargeEvents;
+use crate::reassemble::Reassembler;
 use crate::resume::Start;
 use crate::{Error, Fetch, pipeline};
 
@@ -15,12 +17,15 @@ use crate::{Error, Fetch, pipeline};
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     pub(crate) stream: StreamOptions,
+    pub(crate) large_events: LargeEvents,
     pub(crate) fetch: Fetch,
 }
 
 /// An open stream.
 pub(crate) struct Source {
     cursor: RawBatchCursor,
+    /// Here, because a stream that is opened again sends an event's fragments from the first.
+    pub(crate) reassembler: Reassembler,
 }
 
 impl Source {
@@ -30,7 +35,7 @@ impl Source {
         query: &Query,
         start: &Start,
     ) -> Result<Self, Opening> {
-        let stages = pipeline::stages(&query.stream, start);
+        let stages = pipeline::stages(&query.stream, query.large_events, start);
         let admin = deployment.client().database("admin");
         let cursor = admin
             .aggregate(stages.map_err(Opening::Ours)?)
@@ -38,7 +43,8 @@ impl Source {
             .max_await_time(query.fetch.max_await)
             .batch()
             .await;
-        Ok(Self { cursor: cursor.map_err(Opening::Server)? })
+        let reassembler = Reassembler::new(query.large_events);
+        Ok(Self { cursor: cursor.map_err(Opening::Server)?, reassembler })
     }
 
     /// The next batch, empty ones included: one after each `max_await` when nothing happens.
