@@ -12,6 +12,7 @@
 mod bad_input;
 mod diff_against_server;
 mod large_events;
+mod metrics;
 mod network_cut;
 mod numbers;
 mod primary_killed;

@@ -29,7 +29,7 @@ async fn a_recorder_holds_one_cursor_and_asks_as_it_is_told() {
     let tape = directory.path().join("asked.tape");
     let uri = source.uri();
     let mut args = vec!["record", &uri, text(&tape)];
-    args.extend(["--batch-size", "7", "--max-await", "4s"]);
+    args.extend(["--batch-size", "7", "--max-await", "4s", "--metrics", "0"]);
     let mut recorder = start(&args);
     let deadline = Instant::now() + Duration::from_secs(60);
     // The server mostly waits for changes, so it is found doing that.

@@ -14,9 +14,10 @@ mod info;
 mod record;
 mod replay;
 
-// What the user sees.
+// What the user sees, and who looks after a recording.
 mod exit;
 mod logging;
+mod metrics;
 mod progress;
 mod report;
 mod signals;

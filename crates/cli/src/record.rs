@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use changetape_deployment::Deployment;
-use changetape_recorder::{Ending, Progress, State, Summary, record};
+use changetape_recorder::{Ending, Progress, Snapshot, State, Summary, record, watch_oplog};
 use changetape_tape::UpdateForm;
 use serde_json::json;
 
 use crate::args::{Format, OutputArgs, RecordArgs};
 use crate::exit::Exit;
 use crate::progress::{self, Line, Rate};
-use crate::{report, signals};
+use crate::{metrics, report, signals};
 
 /// Runs the command.
 pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
@@ -22,12 +22,18 @@ pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let summary = runtime.block_on(async {
         let stop = signals::stop_on_signal()?;
         let progress = Arc::new(Progress::default());
+        if let Some(address) = &args.metrics {
+            metrics::serve(address, Arc::clone(&progress)).await?;
+        }
         let session = async {
             let source = Deployment::connect(&uri).await?;
             tracing::info!("recording {} onto {}", source.hosts(), tape.display());
             let _shown = progress::show(output, line(Arc::clone(&progress)));
-            let recorded = record(&source, tape, &options, Arc::clone(&progress), &stop);
-            let recorded = recorded.await;
+            let recorded = tokio::select! {
+                recorded = record(&source, tape, &options, Arc::clone(&progress), &stop) => recorded,
+                // Nobody else asks for it.
+                never = watch_oplog(&source, &progress), if args.metrics.is_some() => match never {},
+            };
             source.close().await;
             anyhow::Ok(recorded?)
         };
@@ -56,20 +62,10 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
     let (mut events, mut bytes) = (Rate::new(), Rate::new());
     move || {
         let now = progress.snapshot();
-        let doing = match now.state {
-            State::Connecting => "opening the stream",
-            State::Recording => "recording",
-            State::Waiting => "waiting for the source",
-        };
-        let behind = match (now.state, now.lag_seconds) {
-            (State::Recording, 0) => "up to date".to_owned(),
-            (State::Recording, seconds) => format!("{seconds} s behind"),
-            // How far it is meanwhile nobody knows.
-            (State::Connecting | State::Waiting, _) => "how far behind is not known".to_owned(),
-        };
+        let (doing, place) = doing(&now);
         Line {
             text: format!(
-                "{doing}: {}, {}, {:.1} MB/s, {behind}, tape {}",
+                "{doing}: {}, {}, {:.1} MB/s, {place}, tape {}",
                 report::events(now.events),
                 report::rate(events.per_second(now.events)),
                 bytes.per_second(now.bytes) / 1e6,
@@ -78,6 +74,29 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
             part: None,
         }
     }
+}
+
+/// What the recording is doing, and how far it has come.
+fn doing(now: &Snapshot) -> (String, String) {
+    let doing = match now.state {
+        State::Connecting => "opening the stream",
+        State::Recording => "recording",
+        State::Waiting => "waiting for the source",
+    };
+    if now.state == State::Recording {
+        let place = match now.lag_seconds {
+            0 => "up to date".to_owned(),
+            seconds => format!("{seconds} s behind"),
+        };
+        return (doing.to_owned(), place);
+    }
+    // How far the source is meanwhile nobody knows, but how far the recording is.
+    let place = match now.last_event {
+        Some(time) => format!("last event {}", time.wall_time()),
+        None => "no event yet".to_owned(),
+    };
+    let (seconds, retries) = (now.in_state.as_secs(), now.retries);
+    (format!("{doing} for {seconds} s, retries so far {retries}"), place)
 }
 
 fn text(summary: &Summary, tape: &Path) -> String {

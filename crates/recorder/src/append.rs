@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bson::raw::RawDocument;
-use changetape_core::{Arrival, Seq};
+use changetape_core::{Arrival, ChangeEvent, Seq};
 use changetape_tape::{Batch, Metadata, TapeWriter};
 use tokio::sync::mpsc;
 
+use crate::progress::Durable;
 use crate::reassemble::Selected;
 use crate::source::Received;
 use crate::{Error, Progress};
@@ -102,9 +103,14 @@ fn append(
         let events = delivery.events()?;
         let token = &delivery.selected.token;
         writer.append(&Batch { events: &events, token, arrival: delivery.arrival })?;
-        let bytes: usize = events.iter().map(|event| event.as_bytes().len()).sum();
-        let end = writer.checkpoint().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
-        progress.durable(events.len(), bytes, end, token.cluster_time());
+        let last = events.last().map(|event| ChangeEvent::from(*event).cluster_time());
+        progress.durable(Durable {
+            events: events.len(),
+            bytes: events.iter().map(|event| event.as_bytes().len()).sum(),
+            end: writer.checkpoint().map_or(Seq::ZERO, |checkpoint| checkpoint.next),
+            reached: token.cluster_time(),
+            last_event: last.transpose()?.flatten(),
+        });
         if sized.is_none_or(|at| at.elapsed() >= SIZE_INTERVAL) {
             progress.tape_size(writer.disk_bytes()?);
             sized = Some(Instant::now());

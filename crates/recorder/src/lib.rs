@@ -31,9 +31,12 @@ mod record;
 // What it is doing, and what went wrong.
 mod error;
 mod failure;
+pub mod metrics;
+mod oplog;
 mod progress;
 
 pub use error::Error;
+pub use oplog::watch_oplog;
 pub use options::{Fetch, Limits, RecordOptions, Request, Since, Updates};
 pub use progress::{Progress, Snapshot, State};
 pub use record::{Ending, Summary, record};

@@ -1,21 +1,34 @@
 //! What a recording is doing, readable from another thread while it runs.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use changetape_core::{ClusterTime, Seq};
 
 /// Counters of a running recording. Everything counted is durable.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
+    /// The clock of what is kept in milliseconds here.
+    created: Instant,
     state: AtomicU8,
+    /// When the state was entered, in milliseconds.
+    state_since: AtomicU64,
     events: AtomicU64,
     bytes: AtomicU64,
     next: AtomicU64,
     tape_bytes: AtomicU64,
     reconnects: AtomicU64,
-    /// Seconds of cluster time: how far the tape reaches, and how far the source is.
+    retries: AtomicU64,
+    gaps: AtomicU64,
+    seals: AtomicU64,
+    last_seal_nanos: AtomicU64,
+    /// Seconds and increment of the last event's cluster time; 0 if there is none yet.
+    last_event: AtomicU64,
+    /// Seconds of cluster time, 0 where not known: how far the tape reaches, how far the source
+    /// is, and where its oplog begins.
     reached: AtomicU32,
     source: AtomicU32,
+    oplog_begin: AtomicU32,
 }
 
 /// What a recording is doing.
@@ -34,6 +47,8 @@ pub enum State {
 pub struct Snapshot {
     /// What the recording is doing.
     pub state: State,
+    /// For how long it has been doing that.
+    pub in_state: Duration,
     /// Events made durable in this session.
     pub events: u64,
     /// Their raw BSON bytes.
@@ -44,8 +59,59 @@ pub struct Snapshot {
     pub tape_bytes: u64,
     /// How often the stream was opened again.
     pub reconnects: u64,
+    /// How often that was attempted.
+    pub retries: u64,
+    /// Gaps that this session put on the tape.
+    pub gaps: u64,
+    /// Segments that this session sealed.
+    pub seals: u64,
+    /// How long sealing the last of them took.
+    pub last_seal: Duration,
+    /// The cluster time of the last event of this session that is durable.
+    pub last_event: Option<ClusterTime>,
+    /// How far the tape reaches in cluster time, quiet spells included.
+    pub reached: Option<ClusterTime>,
     /// Seconds that the tape is behind the source, by the source's own clock.
     pub lag_seconds: u32,
+    /// Seconds of oplog that the server still has behind the place that the tape reaches: how
+    /// long the recording may stop without losing anything. `None` where it is not known.
+    pub oplog_left_seconds: Option<u32>,
+}
+
+/// What an append made durable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Durable {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    /// One past the last event on the tape.
+    pub(crate) end: Seq,
+    /// How far the tape reaches now.
+    pub(crate) reached: Option<ClusterTime>,
+    pub(crate) last_event: Option<ClusterTime>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            created: Instant::now(),
+            state: AtomicU8::new(0),
+            state_since: zero(),
+            events: zero(),
+            bytes: zero(),
+            next: zero(),
+            tape_bytes: zero(),
+            reconnects: zero(),
+            retries: zero(),
+            gaps: zero(),
+            seals: zero(),
+            last_seal_nanos: zero(),
+            last_event: zero(),
+            reached: AtomicU32::new(0),
+            source: AtomicU32::new(0),
+            oplog_begin: AtomicU32::new(0),
+        }
+    }
 }
 
 impl Progress {
@@ -59,15 +125,26 @@ impl Progress {
         };
         let reached = self.reached.load(Relaxed);
         let lag = self.source.load(Relaxed).saturating_sub(reached);
+        let oplog_begin = self.oplog_begin.load(Relaxed);
+        let since = Duration::from_millis(self.state_since.load(Relaxed));
         Snapshot {
             state,
+            in_state: self.created.elapsed().saturating_sub(since),
             events: self.events.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             end: Seq::new(self.next.load(Relaxed)),
             tape_bytes: self.tape_bytes.load(Relaxed),
             reconnects: self.reconnects.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            seals: self.seals.load(Relaxed),
+            last_seal: Duration::from_nanos(self.last_seal_nanos.load(Relaxed)),
+            last_event: unpacked(self.last_event.load(Relaxed)),
+            reached: (reached > 0).then(|| ClusterTime::at_second(reached)),
             // Before anything was read there is nothing to be behind of.
             lag_seconds: if reached == 0 { 0 } else { lag },
+            oplog_left_seconds: (reached > 0 && oplog_begin > 0)
+                .then(|| reached.saturating_sub(oplog_begin)),
         }
     }
 
@@ -77,21 +154,21 @@ impl Progress {
             State::Recording => 1,
             State::Waiting => 2,
         };
+        // A recording runs for weeks, not for 500 million years.
+        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.state_since.store(now, Relaxed);
         self.state.store(state, Relaxed);
     }
 
-    pub(crate) fn durable(
-        &self,
-        events: usize,
-        bytes: usize,
-        end: Seq,
-        reached: Option<ClusterTime>,
-    ) {
-        self.events.fetch_add(events as u64, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
-        self.next.store(end.get(), Relaxed);
-        if let Some(time) = reached {
+    pub(crate) fn durable(&self, done: Durable) {
+        self.events.fetch_add(done.events as u64, Relaxed);
+        self.bytes.fetch_add(done.bytes as u64, Relaxed);
+        self.next.store(done.end.get(), Relaxed);
+        if let Some(time) = done.reached {
             self.reached.store(time.seconds, Relaxed);
+        }
+        if let Some(time) = done.last_event {
+            self.last_event.store(packed(time), Relaxed);
         }
     }
 
@@ -107,7 +184,94 @@ impl Progress {
         self.tape_bytes.store(bytes, Relaxed);
     }
 
+    pub(crate) fn retrying(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn reconnected(&self) {
         self.reconnects.fetch_add(1, Relaxed);
+    }
+
+    /// Where the source's oplog begins, if that is known now.
+    pub(crate) fn oplog_begins(&self, time: Option<ClusterTime>) {
+        self.oplog_begin.store(time.map_or(0, |time| time.seconds), Relaxed);
+    }
+
+    #[expect(dead_code, reason = "for the recorder that writes gaps, which none does yet")]
+    pub(crate) fn gap(&self) {
+        self.gaps.fetch_add(1, Relaxed);
+    }
+
+    #[expect(dead_code, reason = "for the tape that seals segments, which none does yet")]
+    pub(crate) fn sealed(&self, took: Duration) {
+        self.seals.fetch_add(1, Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.last_seal_nanos.store(nanos, Relaxed);
+    }
+}
+
+fn packed(time: ClusterTime) -> u64 {
+    u64::from(time.seconds) << 32 | u64::from(time.increment)
+}
+
+fn unpacked(time: u64) -> Option<ClusterTime> {
+    let half = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or(0);
+    (time > 0).then(|| ClusterTime { seconds: half(time >> 32), increment: half(time) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(seconds: u32) -> ClusterTime {
+        ClusterTime { seconds, increment: 7 }
+    }
+
+    #[test]
+    fn what_is_durable_is_counted_and_what_is_not_known_is_not_told() {
+        let progress = Progress::default();
+        progress.oplog_begins(Some(second(40)));
+        let now = progress.snapshot();
+        assert_eq!((now.last_event, now.reached, now.oplog_left_seconds), (None, None, None));
+        let durable = Durable {
+            events: 2,
+            bytes: 9,
+            end: Seq::new(5),
+            reached: None,
+            last_event: Some(second(90)),
+        };
+        progress.durable(durable);
+        // A quiet spell: the tape reaches further, the last event stays.
+        let quiet = Durable {
+            events: 0,
+            bytes: 0,
+            reached: Some(second(100)),
+            last_event: None,
+            ..durable
+        };
+        progress.durable(quiet);
+        progress.source_at(ClusterTime::at_second(103));
+        let now = progress.snapshot();
+        assert_eq!((now.events, now.bytes, now.end), (2, 9, Seq::new(5)));
+        assert_eq!(
+            (now.last_event, now.reached),
+            (Some(second(90)), Some(ClusterTime::at_second(100)))
+        );
+        assert_eq!((now.lag_seconds, now.oplog_left_seconds), (3, Some(60)));
+        progress.oplog_begins(None);
+        assert_eq!(progress.snapshot().oplog_left_seconds, None);
+        // The oplog has rolled over what the tape reaches: nothing is left, not less.
+        progress.oplog_begins(Some(second(101)));
+        assert_eq!(progress.snapshot().oplog_left_seconds, Some(0));
+    }
+
+    #[test]
+    fn a_state_is_as_old_as_its_beginning() {
+        let progress = Progress::default();
+        std::thread::sleep(Duration::from_millis(20));
+        progress.state(State::Waiting);
+        let now = progress.snapshot();
+        assert_eq!(now.state, State::Waiting);
+        assert!(now.in_state + Duration::from_millis(19) <= progress.created.elapsed());
     }
 }

@@ -153,6 +153,7 @@ impl<'a> Reader<'a> {
             );
             let attempt = async {
                 sleep(pause).await;
+                self.progress.retrying();
                 Source::open(self.deployment, self.query, &self.resume).await
             };
             let opened = tokio::select! {

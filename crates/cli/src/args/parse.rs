@@ -33,6 +33,16 @@ pub(crate) fn await_time(text: &str) -> Result<Duration, String> {
     if LIMITS.contains(&time) { Ok(time) } else { Err("expected from 1ms to 10m".to_owned()) }
 }
 
+/// Where to listen: a port on loopback, or `host:port`.
+pub(crate) fn listen_address(text: &str) -> Result<String, String> {
+    let port = |text: &str| text.parse::<u16>().is_ok();
+    match text.rsplit_once(':') {
+        None if port(text) => Ok(format!("127.0.0.1:{text}")),
+        Some((host, after)) if !host.is_empty() && port(after) => Ok(text.to_owned()),
+        _ => Err("expected a port (9400), which is opened on loopback, or HOST:PORT".to_owned()),
+    }
+}
+
 /// An operation type that this version knows, by MongoDB's name.
 pub(crate) fn operation(text: &str) -> Result<OperationType, String> {
     match OperationType::from(text) {
@@ -89,6 +99,22 @@ mod tests {
         assert_eq!(await_time("250ms"), Ok(Duration::from_millis(250)));
         for bad in ["1us", "11m", "soon", "0s"] {
             assert!(await_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_opened_on_loopback_only() {
+        for (text, expected) in [
+            ("9400", "127.0.0.1:9400"),
+            ("0.0.0.0:9400", "0.0.0.0:9400"),
+            ("[::1]:0", "[::1]:0"),
+            ("localhost:9400", "localhost:9400"),
+        ] {
+            assert_eq!(listen_address(text).as_deref(), Ok(expected));
+        }
+        // What ":9400" opens differs from program to program, so it is refused.
+        for bad in ["", ":9400", "localhost", "localhost:", "localhost:70000", "http://a:1/"] {
+            assert!(listen_address(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
         }
     }
 

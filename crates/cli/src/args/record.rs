@@ -107,6 +107,17 @@ pub(crate) struct RecordArgs {
     )]
     max_await: Duration,
 
+    /// Serve /metrics (Prometheus) and /healthz while recording: a port, opened on loopback
+    /// only, or HOST:PORT; with port 0 the system chooses one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_parser = parse::listen_address,
+        env = "CHANGETAPE_METRICS",
+        help_heading = "Output"
+    )]
+    pub(crate) metrics: Option<String>,
+
     /// Stop after this many events
     #[arg(
         long,
