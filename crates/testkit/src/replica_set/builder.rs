@@ -70,7 +70,7 @@ impl ReplicaSetBuilder {
         self
     }
 
-    /// Whether each node is known to the set by the port of a [`Proxy`](crate::Proxy) before it:
+    /// Whether each node is known to the set by the port of a [`Proxy`] before it:
     /// then clients that discover the set, and the other nodes, reach it by a network that can be
     /// cut. See [`ReplicaSet::proxy`].
     pub fn behind_proxies(mut self, behind: bool) -> Self {
