@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Timestamp, doc};
-use changetape_core::{ClusterTime, ResumeToken};
+use changetape_core::{ChangeEvent, ClusterTime, ResumeToken, WallTime};
+use changetape_tape::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
 use changetape_testkit::workload::OrderShop;
 use changetape_testkit::{ReplicaSet, target_directory};
 use futures_util::StreamExt as _;
@@ -34,6 +35,31 @@ pub fn recorded() -> Result<Vec<RawDocumentBuf>, Error> {
         write(&path, &events)?;
     }
     read(&path)
+}
+
+/// The token to resume the stream after the last of some events.
+///
+/// # Errors
+/// If there are none.
+pub fn token_after(events: &[&RawDocument]) -> Result<ResumeToken, Error> {
+    let last = events.last().ok_or("no events were recorded")?;
+    Ok(ChangeEvent::from(*last).token()?)
+}
+
+/// What the tapes of benchmarks say they were recorded from.
+#[must_use]
+pub fn metadata() -> Metadata {
+    let source = SourceIdentity {
+        replica_set: "bench".to_owned(),
+        replica_set_id: None,
+        server_version: "6.0.5".to_owned(),
+    };
+    Metadata {
+        source,
+        stream: StreamOptions::everything(UpdateForm::Raw),
+        created_by: "bench".to_owned(),
+        created_at: WallTime::from_millis(0),
+    }
 }
 
 fn path() -> PathBuf {

@@ -9,11 +9,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_benches::{Error, recorded};
-use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq, WallTime};
-use changetape_tape::{
-    Batch, Codec, Metadata, SourceIdentity, StreamOptions, TapeReader, TapeWriter, UpdateForm,
-};
+use changetape_benches::{Error, metadata, recorded, token_after};
+use changetape_core::{Arrival, ResumeToken, Seq};
+use changetape_tape::{Batch, Codec, TapeReader, TapeWriter};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
 /// Events in a batch: what arrives in a quiet, a usual and a busy moment.
@@ -118,24 +116,6 @@ fn write_tape(
     Ok(writer.close()?)
 }
 
-fn token_after(events: &[&RawDocument]) -> Result<ResumeToken, Error> {
-    let last = events.last().ok_or("no events were recorded")?;
-    Ok(ChangeEvent::from(*last).token()?)
-}
-
 fn raw_bytes(events: &[&RawDocument]) -> u64 {
     events.iter().map(|event| event.as_bytes().len() as u64).sum()
-}
-
-fn metadata() -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "bench".to_owned(),
-            replica_set_id: None,
-            server_version: "6.0.5".to_owned(),
-        },
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "bench".to_owned(),
-        created_at: WallTime::from_millis(0),
-    }
 }

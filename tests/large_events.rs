@@ -52,7 +52,7 @@ async fn an_event_over_16_mb_is_named_and_ends_the_recording() {
     }
     // Once more does not get past it either, and says the same.
     for _ in 0..2 {
-        let ran = run(&args).expect_code(1);
+        let ran = run(&args).expect_code(3);
         for words in ["larger than the 16 MB", "127.0.0.1", "--exclude"] {
             assert!(ran.sentence().contains(words), "{}", ran.sentence());
         }
@@ -64,7 +64,7 @@ async fn an_event_over_16_mb_is_named_and_ends_the_recording() {
     let other = directory.path().join("one-by-one.tape");
     args[2] = text(&other);
     args.extend(["--batch-size", "1"]);
-    let ran = run(&args).expect_code(1);
+    let ran = run(&args).expect_code(3);
     assert!(ran.sentence().contains("larger than the 16 MB"), "{}", ran.sentence());
     assert_eq!(kinds(&other), [OperationType::Create, OperationType::Insert]);
 }
@@ -89,7 +89,7 @@ async fn an_event_over_16_mb_ends_a_recording_that_runs() {
     }
     replace(&source).await;
     let ran = tokio::task::spawn_blocking(move || ran(recorder.wait_with_output().unwrap()));
-    let ran = ran.await.unwrap().expect_code(1);
+    let ran = ran.await.unwrap().expect_code(3);
     assert!(ran.sentence().contains("larger than the 16 MB"), "{}", ran.sentence());
     assert!(!ran.stderr.contains("lost the source"), "{}", ran.stderr);
 }

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod diff_against_server;
+mod gaps;
 mod large_events;
 mod metrics;
 mod network_cut;

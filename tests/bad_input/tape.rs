@@ -85,13 +85,18 @@ async fn a_tape_that_is_open_elsewhere_names_its_holder() {
         assert_eq!(holder.try_wait().unwrap(), None, "the holder ended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    for args in
-        [vec!["info", text(&tape)], vec!["cat", text(&tape)], vec!["record", &uri, text(&tape)]]
-    {
+    // Another recorder is refused.
+    for args in [vec!["record", &uri, text(&tape)], vec!["verify", text(&tape), "--repair"]] {
         let ran = run(&args).expect_code(1);
         assert!(ran.sentence().contains(&pid), "{args:?}: {}", ran.stderr);
-        assert!(ran.sentence().contains("record"), "{args:?}: {}", ran.stderr);
+        assert!(ran.sentence().contains("recording"), "{args:?}: {}", ran.stderr);
     }
+    // Whoever reads sees what is sealed, and is told of the rest.
+    let info = run(&["info", text(&tape)]).expect_code(0);
+    assert!(info.stdout.contains(&format!("recording, pid {pid}")), "{}", info.stdout);
+    let cat = run(&["cat", text(&tape), "--show-expanded-events"]).expect_code(0);
+    assert_eq!(cat.stdout.lines().count(), 2, "{}", cat.stdout);
+    assert!(cat.stderr.contains(&pid), "{}", cat.stderr);
     // A holder that is killed holds nothing any more.
     holder.kill().unwrap();
     holder.wait().unwrap();
@@ -104,30 +109,62 @@ async fn a_damaged_tape_is_named_with_a_place_and_left_alone() {
     let directory = tempdir().unwrap();
     let tape = directory.path().join("damaged.tape");
     record(&source, &tape, 500).await;
-    let log = tape.join("log").join("db");
-    let whole = fs::read(&log).unwrap();
-    // The log's file is allocated ahead of what is in it.
-    let used = whole.iter().rposition(|&byte| byte != 0).unwrap();
-
+    // Enough that does not compress for several blocks.
+    let coll = source.client().unwrap().database("shop").collection("c");
+    for id in 1000..1040 {
+        let text: String = (0..50_000).map(|_| fastrand::alphanumeric()).collect();
+        coll.insert_one(doc! {"_id": id, "text": text}).await.unwrap();
+    }
+    run(&["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"]).expect_code(0);
+    let segment = fs::read_dir(tape.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&segment).unwrap();
+    // In the middle are blocks.
     let mut flipped = whole.clone();
-    flipped[used / 3] ^= 0xFF;
-    for (what, bytes) in [("flipped", flipped), ("cut", whole[..used / 2].to_vec())] {
-        fs::write(&log, &bytes).unwrap();
+    flipped[whole.len() / 2] ^= 0xFF;
+    let uri = source.uri();
+    let reading =
+        [vec!["cat", text(&tape)], vec!["replay", text(&tape), "null:", "--speed", "max"]];
+    let other =
+        [vec!["info", text(&tape)], vec!["record", &uri, text(&tape), "--stop-when-idle", "1s"]];
+    for (what, bytes) in [("flipped", flipped.clone()), ("cut", whole[..whole.len() / 2].to_vec())]
+    {
+        fs::write(&segment, &bytes).unwrap();
         let before = files(&tape);
-        for args in [
-            vec!["info", text(&tape)],
-            vec!["cat", text(&tape)],
-            vec!["replay", text(&tape), "null:", "--speed", "max"],
-            vec!["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"],
-        ] {
-            let ran = run(&args).expect_code(1);
+        let refused = |args: &Vec<&str>| {
+            let ran = run(args).expect_code(1);
             assert!(ran.sentence().contains("damaged.tape"), "{what} {args:?}: {}", ran.stderr);
             assert!(ran.sentence().contains('#'), "{what} {args:?}: {}", ran.stderr);
             assert!(files(&tape) == before, "{what} {args:?} changed the tape");
+        };
+        reading.iter().for_each(refused);
+        if what == "cut" {
+            // Without reading the blocks this is seen, and the other is not.
+            other.iter().for_each(refused);
         }
+        let verified = run(&["verify", text(&tape)]).expect_code(3);
+        assert!(verified.stdout.contains('#'), "{}", verified.stdout);
+        assert!(files(&tape) == before, "verifying changed the tape");
     }
-    fs::write(&log, &whole).unwrap();
-    run(&["info", text(&tape)]).expect_code(0);
+
+    // What can be read can be had, and is said not to be all.
+    fs::write(&segment, &flipped).unwrap();
+    let all =
+        |more: &[&str]| run(&[&["replay", text(&tape), "null:", "--speed", "max"], more].concat());
+    let rest = all(&["--skip-damage"]).expect_code(3);
+    assert!(rest.stdout.contains("the tape is damaged there"), "{}", rest.stdout);
+    let repaired = run(&["verify", text(&tape), "--repair"]).expect_code(3);
+    assert!(repaired.stdout.contains("it is repaired"), "{}", repaired.stdout);
+    run(&["verify", text(&tape)]).expect_code(0);
+    all(&[]).expect_code(1);
+    all(&["--cross-gaps"]).expect_code(3);
+    // And it goes on.
+    run(&["record", &uri, text(&tape), "--stop-when-idle", "1s"]).expect_code(0);
+
+    fs::write(tape.join("catalog"), "not a catalog").unwrap();
+    let ran = run(&["info", text(&tape)]).expect_code(1);
+    assert!(ran.sentence().contains("catalog"), "{}", ran.stderr);
+    run(&["verify", text(&tape), "--repair"]).expect_code(0);
+    all(&["--cross-gaps"]).expect_code(3);
 }
 
 #[test]

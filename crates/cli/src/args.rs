@@ -3,17 +3,21 @@
 // Doc comments here are the help that people read on a terminal.
 #![allow(clippy::doc_markdown)]
 
+mod keeping;
 mod parse;
 mod record;
 mod replay;
 mod selection;
 mod tape;
 mod uri;
+mod verify;
 
+use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
 pub(crate) use replay::{CatArgs, ReplayArgs};
 use selection::NamespaceArgs;
 pub(crate) use tape::TapeArg;
+pub(crate) use verify::VerifyArgs;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
@@ -45,6 +49,7 @@ pub(crate) enum Command {
     Replay(Box<ReplayArgs>),
     Cat(Box<CatArgs>),
     Info(InfoArgs),
+    Verify(VerifyArgs),
 }
 
 /// How results, progress and messages are shown.

@@ -2,17 +2,13 @@
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use changetape_core::Seq;
-use changetape_tape::{Metadata, Summary, TapeReader, UpdateForm};
+use changetape_tape::{Edge, Gap, Metadata, Summary, Tail, TapeReader, UpdateForm};
 use serde_json::{Value, json};
 
 use crate::args::{Format, InfoArgs, OutputArgs};
 use crate::exit::Exit;
-use crate::progress::{self, Line};
 use crate::report;
 
 /// How many namespaces people are shown; programs get all.
@@ -22,40 +18,56 @@ const LISTED: usize = 20;
 pub(crate) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let path = args.tape.path()?;
     let tape = TapeReader::open(path)?;
-    let summary = {
-        let (read, end) = (Arc::new(AtomicU64::new(0)), tape.end().get());
-        let _shown = progress::show(output, {
-            let read = Arc::clone(&read);
-            move || Line { text: "reading the tape".into(), part: Some((read.load(Relaxed), end)) }
-        });
-        tape.summary(&mut |seq: Seq| read.store(seq.get(), Relaxed))?
-    };
+    let summary = tape.summary()?;
     report::print(&match output.format {
-        Format::Text => text(path, tape.metadata(), &summary),
-        Format::Json => json(path, tape.metadata(), &summary).to_string(),
+        Format::Text => text(path, &tape, &summary),
+        Format::Json => json(path, &tape, &summary).to_string(),
     })?;
     Ok(Exit::Done)
 }
 
-fn text(path: &Path, metadata: &Metadata, summary: &Summary) -> String {
+fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
+    let metadata = tape.metadata();
     let mut text = format!("{}\n", path.display());
     // Writing to a string cannot fail.
     let mut row = |name: &str, value: &dyn Display| {
         let _ = writeln!(text, "  {name:13} {value}");
     };
 
-    match summary.events.checked_sub(1) {
+    match summary.end.get().checked_sub(1).filter(|_| summary.events > 0) {
         None => row("events", &"no event yet"),
         Some(last) => row(
             "events",
             &format!(
-                "{}, #0 to #{last}, {}",
+                "{}, {} to #{last}, {}",
                 report::count(summary.events),
+                summary.start,
                 report::bytes(summary.raw_bytes)
             ),
         ),
     }
-    let mut disk = format!("{}, {} blocks", report::bytes(summary.disk_bytes), summary.blocks);
+    if let Some(tail) = unseen(tape.tail()) {
+        row("not shown", &tail);
+    }
+    if let Some(dropped) = &summary.dropped {
+        let events = report::events(dropped.events);
+        row(
+            "dropped",
+            &format!("{events} before {}, the last of {}", dropped.end, dropped.arrived),
+        );
+    }
+    for gap in summary.gaps.iter().take(LISTED) {
+        row("gap", gap);
+    }
+    if summary.gaps.len() > LISTED {
+        row("gaps", &format!("{} more", summary.gaps.len() - LISTED));
+    }
+    let mut disk = format!(
+        "{}, {} in {}",
+        report::bytes(summary.disk_bytes),
+        report::counted(summary.blocks, "block"),
+        report::counted(summary.segments, "segment")
+    );
     if summary.events > 0 {
         // Writing to a string cannot fail.
         let ratio = report::ratio(summary.disk_bytes, summary.raw_bytes);
@@ -150,7 +162,41 @@ fn narrowed(metadata: &Metadata) -> Vec<(&'static str, String)> {
     rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn json(path: &Path, metadata: &Metadata, summary: &Summary) -> Value {
+/// What of a tape its reader does not see, in words.
+pub(crate) fn unseen(tail: &Tail) -> Option<String> {
+    match tail {
+        Tail::Nothing => None,
+        Tail::BeingRecorded(holder) => {
+            Some(format!("what is being recorded just now and not sealed yet ({holder})"))
+        }
+        Tail::NotSealed => Some(
+            "what a killed recorder left, which this user may not seal: run `changetape info` as \
+             the user who owns the tape"
+                .to_owned(),
+        ),
+    }
+}
+
+/// A gap for programs.
+pub(crate) fn gap_json(gap: &Gap) -> Value {
+    let edge = |edge: &Edge| {
+        json!({
+            "token": edge.token.as_ref().map(ToString::to_string),
+            "clusterTime": edge.time.map(|time| time.to_string()),
+        })
+    };
+    json!({
+        "seq": gap.at.get(),
+        "missingSeqs": gap.places,
+        "cause": gap.cause.as_str(),
+        "before": edge(&gap.before),
+        "after": edge(&gap.after),
+        "noticed": gap.noticed.to_string(),
+    })
+}
+
+fn json(path: &Path, tape: &TapeReader, summary: &Summary) -> Value {
+    let metadata = tape.metadata();
     let (source, stream) = (&metadata.source, &metadata.stream);
     let texts = |items: Vec<String>| Value::from(items);
     let extent = |extent: Option<(String, String)>| {
@@ -160,6 +206,19 @@ fn json(path: &Path, metadata: &Metadata, summary: &Summary) -> Value {
     json!({
         "tape": path.display().to_string(),
         "events": summary.events,
+        "startSeq": summary.start.get(),
+        "endSeq": summary.end.get(),
+        "beingRecorded": matches!(tape.tail(), Tail::BeingRecorded(_)),
+        "gaps": summary.gaps.iter().map(gap_json).collect::<Vec<_>>(),
+        "dropped": summary.dropped.map(|dropped| json!({
+            "endSeq": dropped.end.get(),
+            "events": dropped.events,
+            "segments": dropped.segments,
+            "bytes": dropped.bytes,
+            "arrived": dropped.arrived.to_string(),
+            "at": dropped.at.to_string(),
+        })),
+        "segments": summary.segments,
         "blocks": summary.blocks,
         "bytes": summary.raw_bytes,
         "tapeBytes": summary.disk_bytes,

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RecordArgs, output: &OutputArgs) -> anyhow::Result<Exit
         Format::Text => text(&summary, tape),
         Format::Json => json(&summary, tape),
     })?;
-    Ok(Exit::Done)
+    Ok(if summary.gaps > 0 { Exit::Loss } else { Exit::Done })
 }
 
 async fn stopped_early(stop: &tokio_util::sync::CancellationToken, progress: &Progress) {
@@ -128,6 +128,12 @@ fn text(summary: &Summary, tape: &Path) -> String {
         };
         lines.push(format!("the stream was opened again {times}"));
     }
+    if summary.gaps > 0 {
+        lines.push(format!(
+            "events are lost to the recording: {}, as `changetape info` shows",
+            report::counted(summary.gaps, "gap")
+        ));
+    }
     lines.join("\n")
 }
 
@@ -144,6 +150,7 @@ fn json(summary: &Summary, tape: &Path) -> String {
             UpdateForm::Public => "public",
         },
         "reconnects": summary.reconnects,
+        "gaps": summary.gaps,
         "elapsedSeconds": summary.elapsed.as_secs_f64(),
         "eventsPerSecond": report::per_second(summary.events, summary.elapsed),
         "ending": match summary.ending {

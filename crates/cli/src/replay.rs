@@ -10,14 +10,14 @@ use anyhow::Context as _;
 use changetape_replayer::{
     Ended, Progress, Replay, ReplayOptions, SinkAddress, SinkOptions, Speed, Stop, Summary,
 };
-use changetape_tape::TapeReader;
+use changetape_tape::{Gap, TapeReader};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
 use crate::exit::Exit;
 use crate::progress::{self, Line, Rate};
-use crate::{report, signals};
+use crate::{info, report, signals};
 
 /// How long after Ctrl-C or SIGTERM a reader of standard output has to take what is being printed.
 const PRINTING_PATIENCE: Duration = Duration::from_secs(2);
@@ -65,6 +65,9 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     if let Some(hidden) = hidden(&summary) {
         tracing::info!("{hidden}");
     }
+    for gap in summary.crossed() {
+        tracing::warn!("{}", crossed_line(gap));
+    }
     for skipped in &summary.skipped {
         tracing::warn!("{}", skipped_line(skipped));
     }
@@ -83,6 +86,9 @@ impl Job<'_> {
     fn play(self, output: &OutputArgs) -> anyhow::Result<Summary> {
         // The tape first: a target need not be bothered for a tape that cannot be read.
         let tape = TapeReader::open(self.tape)?;
+        if let Some(unseen) = info::unseen(tape.tail()) {
+            tracing::info!("left out {unseen}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let signalled = signals::stop_on_signal()?;
@@ -172,6 +178,10 @@ fn skipped_line(skipped: &changetape_replayer::Skipped) -> String {
     )
 }
 
+fn crossed_line(gap: &Gap) -> String {
+    format!("crossed a gap: {gap}")
+}
+
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     if summary.selected == 0 {
@@ -206,6 +216,7 @@ fn text(summary: &Summary) -> String {
         ));
     }
     lines.extend(hidden(summary));
+    lines.extend(summary.crossed().map(crossed_line));
     lines.extend(summary.skipped.iter().map(skipped_line));
     if summary.adapted > 0 {
         lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
@@ -265,6 +276,7 @@ fn json(summary: &Summary) -> String {
         "delivered": summary.delivered,
         "bytes": summary.bytes,
         "hidden": summary.hidden,
+        "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
         "skipped": skipped,
         "skippedEvents": summary.skipped_events(),
         "adapted": summary.adapted,

@@ -33,7 +33,12 @@ pub(crate) fn count(n: u64) -> String {
 
 /// `1 event`, `2 events`.
 pub(crate) fn events(n: u64) -> String {
-    if n == 1 { "1 event".to_owned() } else { format!("{} events", count(n)) }
+    counted(n, "event")
+}
+
+/// `1 segment`, `2 segments`.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{} {what}s", count(n)) }
 }
 
 /// `3.4 MB`.

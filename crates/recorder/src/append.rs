@@ -1,15 +1,18 @@
 //! The appending side: a thread of its own, so that the disk's waiting and the network's
 //! overlap.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bson::raw::RawDocument;
-use changetape_core::{Arrival, ChangeEvent, Seq};
-use changetape_tape::{Batch, Metadata, TapeWriter};
+use changetape_core::{Arrival, ChangeEvent};
+use changetape_tape::{Batch, Gap, Metadata, TapeOptions, TapeWriter};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use crate::progress::Durable;
 use crate::reassemble::Selected;
@@ -29,6 +32,8 @@ pub(crate) struct Delivery {
     /// What of it is wanted.
     pub(crate) selected: Selected,
     pub(crate) arrival: Arrival,
+    /// What was lost before it.
+    pub(crate) gap: Option<Gap>,
 }
 
 impl Delivery {
@@ -50,14 +55,14 @@ pub(crate) struct Appender {
 /// recording that fails before that leaves nothing behind.
 pub(crate) enum Target {
     Existing(Box<TapeWriter>),
-    New { path: PathBuf, metadata: Box<Metadata> },
+    New { path: PathBuf, options: TapeOptions, metadata: Box<Metadata> },
 }
 
 impl Target {
     fn open(self) -> Result<TapeWriter, Error> {
         match self {
             Self::Existing(writer) => Ok(*writer),
-            Self::New { path, metadata } => Ok(TapeWriter::create(&path, *metadata)?),
+            Self::New { path, options, metadata } => Ok(options.create(&path, *metadata)?),
         }
     }
 }
@@ -66,9 +71,10 @@ impl Appender {
     /// Starts the thread.
     pub(crate) fn start(target: Target, progress: Arc<Progress>) -> Result<Self, Error> {
         let (queue, deliveries) = mpsc::channel(QUEUE);
+        let runtime = Handle::current();
         let thread = std::thread::Builder::new()
             .name("append".to_owned())
-            .spawn(move || append(target, deliveries, &progress))
+            .spawn(move || append(target, deliveries, &runtime, &progress))
             .map_err(Error::Thread)?;
         Ok(Self { queue, thread })
     }
@@ -93,30 +99,98 @@ impl Appender {
 fn append(
     target: Target,
     mut deliveries: mpsc::Receiver<Delivery>,
+    runtime: &Handle,
     progress: &Progress,
 ) -> Result<(), Error> {
     let Some(first) = deliveries.blocking_recv() else { return Ok(()) };
-    let mut writer = target.open()?;
-    let mut sized = None::<Instant>;
-    let mut next = Some(first);
-    while let Some(delivery) = next {
+    let mut writing = Writing::new(target.open()?, progress);
+    let written = writing.write_all(first, &mut deliveries, runtime);
+    // After a failure too: what is durable is sealed, so that it can be read.
+    let closed = writing.close();
+    written.and(closed)
+}
+
+/// A tape that is written, and what has been told about it.
+struct Writing<'a> {
+    writer: TapeWriter,
+    progress: &'a Progress,
+    /// What has been appended and is not durable yet.
+    waiting: VecDeque<Durable>,
+    /// When the tape's size was looked up.
+    sized: Option<Instant>,
+}
+
+impl<'a> Writing<'a> {
+    fn new(writer: TapeWriter, progress: &'a Progress) -> Self {
+        Self { writer, progress, waiting: VecDeque::new(), sized: None }
+    }
+
+    /// Writes what is delivered until nothing more comes.
+    fn write_all(
+        &mut self,
+        first: Delivery,
+        deliveries: &mut mpsc::Receiver<Delivery>,
+        runtime: &Handle,
+    ) -> Result<(), Error> {
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            self.write(delivery)?;
+            next = loop {
+                let Some(due) = self.writer.sync_due() else { break deliveries.blocking_recv() };
+                let receive = deliveries.recv();
+                match runtime.block_on(async { timeout_at(due.into(), receive).await }) {
+                    Ok(delivery) => break delivery,
+                    Err(_elapsed) => self.writer.sync()?,
+                }
+                self.tell()?;
+            };
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut delivery: Delivery) -> Result<(), Error> {
+        let gap = delivery.gap.take();
         let events = delivery.events()?;
         let token = &delivery.selected.token;
-        writer.append(&Batch { events: &events, token, arrival: delivery.arrival })?;
+        let batch = Batch { events: &events, token, arrival: delivery.arrival };
+        let gaps = u64::from(gap.is_some());
+        let places = match gap {
+            Some(gap) => {
+                tracing::warn!("events are lost to the recording: {gap}; a gap is noted");
+                self.writer.append_behind(gap, &batch)?
+            }
+            None => self.writer.append(&batch)?,
+        };
         let last = events.last().map(|event| ChangeEvent::from(*event).cluster_time());
-        progress.durable(Durable {
+        self.waiting.push_back(Durable {
             events: events.len(),
             bytes: events.iter().map(|event| event.as_bytes().len()).sum(),
-            end: writer.checkpoint().map_or(Seq::ZERO, |checkpoint| checkpoint.next),
+            end: places.end,
+            gaps,
             reached: token.cluster_time(),
             last_event: last.transpose()?.flatten(),
         });
-        if sized.is_none_or(|at| at.elapsed() >= SIZE_INTERVAL) {
-            progress.tape_size(writer.disk_bytes()?);
-            sized = Some(Instant::now());
-        }
-        next = deliveries.blocking_recv();
+        self.tell()
     }
-    progress.tape_size(writer.disk_bytes()?);
-    Ok(writer.close()?)
+
+    /// Tells what is durable by now.
+    fn tell(&mut self) -> Result<(), Error> {
+        if self.writer.sync_due().is_none() {
+            self.waiting.drain(..).for_each(|done| self.progress.durable(done));
+        }
+        self.progress.sealed(self.writer.sealed());
+        if self.sized.is_none_or(|at| at.elapsed() >= SIZE_INTERVAL) {
+            self.progress.tape_size(self.writer.disk_bytes()?);
+            self.sized = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<(), Error> {
+        let path = self.writer.path().to_owned();
+        self.writer.close()?;
+        self.waiting.drain(..).for_each(|done| self.progress.durable(done));
+        self.progress.tape_size(changetape_tape::disk_bytes(&path)?);
+        Ok(())
+    }
 }

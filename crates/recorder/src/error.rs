@@ -58,7 +58,7 @@ pub enum Error {
     /// The server has forgotten what happened after the place where the recording should go on.
     #[error(
         "the oplog of {hosts} no longer reaches back to {place}: changes after it are lost to \
-         this recording; record onto a new tape, and give the oplog more room"
+         this recording; give the oplog more room; --on-gap continue notes a gap and goes on from there"
     )]
     HistoryLost {
         /// `host:port`, comma-separated.
@@ -71,7 +71,8 @@ pub enum Error {
     /// An event is larger than the server can send.
     #[error(
         "an event after {place} is larger than the 16 MB that {hosts} can send, and the stream \
-         cannot go past it; leave its namespace out with --exclude, or its fullDocument"
+         cannot go past it; --on-gap continue notes a gap and goes on behind it, --exclude leaves \
+         its namespace out of a new tape"
     )]
     EventTooLarge {
         /// `host:port`, comma-separated.
@@ -91,6 +92,15 @@ pub enum Error {
         expected: String,
         /// What came.
         found: String,
+    },
+    /// The oldest point of the oplog is gone again before the stream is open there.
+    #[error(
+        "the oplog of {hosts} rolls over faster than a change stream can be opened at its oldest \
+         point; give the oplog more room"
+    )]
+    OplogTooFast {
+        /// `host:port`, comma-separated.
+        hosts: String,
     },
     /// The server cannot show the events that a tape holds.
     #[error(
@@ -138,6 +148,6 @@ impl Error {
     /// Whether events are known to be lost to the recording, rather than merely not read yet.
     #[must_use]
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::HistoryLost { .. })
+        matches!(self, Self::HistoryLost { .. } | Self::EventTooLarge { .. })
     }
 }

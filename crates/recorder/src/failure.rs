@@ -26,6 +26,26 @@ pub(crate) fn refuses_raw(form: UpdateForm, error: &mongodb::error::Error) -> bo
     form == UpdateForm::Raw && refusal
 }
 
+/// What is lost to a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// What happened before the oldest entry of the oplog.
+    History,
+    /// An event that is too large to be sent.
+    Event,
+}
+
+/// What of the stream is lost for ever, if the server says so.
+pub(crate) fn lost(error: &mongodb::error::Error) -> Option<Lost> {
+    match error_code(error)? {
+        code::CHANGE_STREAM_HISTORY_LOST
+        | code::CAPPED_POSITION_LOST
+        | code::OPLOG_QUERY_MIN_TS_MISSING => Some(Lost::History),
+        code::BSON_OBJECT_TOO_LARGE => Some(Lost::Event),
+        _ => None,
+    }
+}
+
 /// What a failure to open or read the stream means to the user.
 pub(crate) fn explain(
     deployment: &Deployment,
@@ -37,22 +57,21 @@ pub(crate) fn explain(
         Opening::Ours(ours) => return ours,
         Opening::Server(error) => error,
     };
-    let answered = error_code(&error);
+    let (answered, lost) = (error_code(&error), lost(&error));
     let hosts = deployment.hosts().to_owned();
     let place = describe(start);
     let answer = Box::new(deployment.explain(error, "open the change stream"));
     tracing::debug!("the server's answer: {answer}");
+    match lost {
+        Some(Lost::History) => return Error::HistoryLost { hosts, place, answer },
+        Some(Lost::Event) => return Error::EventTooLarge { hosts, place, answer },
+        None => {}
+    }
     match answered {
         Some(code::UNAUTHORIZED) => match deployment.user() {
             Some(user) => Error::MayNotWatch { user: user.to_owned(), hosts, answer },
             None => Error::NeedsUser { hosts, answer },
         },
-        Some(
-            code::CHANGE_STREAM_HISTORY_LOST
-            | code::CAPPED_POSITION_LOST
-            | code::OPLOG_QUERY_MIN_TS_MISSING,
-        ) => Error::HistoryLost { hosts, place, answer },
-        Some(code::BSON_OBJECT_TOO_LARGE) => Error::EventTooLarge { hosts, place, answer },
         Some(code::UNKNOWN_FIELD) => {
             Error::TooOld { hosts, version: identity.server_version.clone(), answer }
         }
@@ -61,12 +80,8 @@ pub(crate) fn explain(
 }
 
 fn describe(start: &Start) -> String {
-    let time = match start {
-        Start::Now => return "the present".to_owned(),
-        Start::At(time) => Some(*time),
-        Start::After(token) => token.cluster_time(),
-    };
-    match time {
+    match start.time() {
+        None if *start == Start::Now => "the present".to_owned(),
         Some(time) => format!("{time} ({})", time.wall_time()),
         None => "the end of the tape".to_owned(),
     }

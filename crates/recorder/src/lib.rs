@@ -20,6 +20,8 @@ mod resume;
 // From the server to the tape, in the order of the data.
 mod source;
 
+mod past;
+
 mod read;
 mod reassemble;
 
@@ -37,6 +39,6 @@ mod progress;
 
 pub use error::Error;
 pub use oplog::watch_oplog;
-pub use options::{Fetch, Limits, RecordOptions, Request, Since, Updates};
+pub use options::{Fetch, Limits, OnGap, RecordOptions, Request, Since, Updates};
 pub use progress::{Progress, Snapshot, State};
 pub use record::{Ending, Summary, record};

@@ -30,7 +30,9 @@ pub async fn watch_oplog(source: &Deployment, progress: &Progress) -> Infallible
 }
 
 /// The cluster time of the oldest entry: the first in natural order, which needs no index.
-async fn oldest(source: &Deployment) -> Result<Option<ClusterTime>, mongodb::error::Error> {
+pub(crate) async fn oldest(
+    source: &Deployment,
+) -> Result<Option<ClusterTime>, mongodb::error::Error> {
     let oplog = source.client().database("local").collection::<Document>("oplog.rs");
     let entry = oplog.find_one(doc! {}).projection(doc! {"_id": 0, "ts": 1}).await?;
     Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Into::into))

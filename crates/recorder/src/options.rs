@@ -7,7 +7,7 @@ use bson::raw::RawDocumentBuf;
 use changetape_core::{
     ClusterTime, NamespaceFilter, OperationType, Position, ResumeToken, WallTime,
 };
-use changetape_tape::{StreamOptions, UpdateForm};
+use changetape_tape::{StreamOptions, TapeOptions, UpdateForm};
 
 use crate::Error;
 
@@ -22,6 +22,20 @@ pub struct RecordOptions {
     pub fetch: Fetch,
     /// When the session ends by itself.
     pub limits: Limits,
+    /// How the tape is written.
+    pub tape: TapeOptions,
+    /// What to do where events are lost to the recording.
+    pub on_gap: OnGap,
+}
+
+/// What to do where events are lost to the recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnGap {
+    /// End, saying so.
+    #[default]
+    Stop,
+    /// Note a gap on the tape, and go on from the oldest point that the source still has.
+    Continue,
 }
 
 /// What of the deployment's changes is recorded.

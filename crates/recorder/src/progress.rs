@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use changetape_core::{ClusterTime, Seq};
+use changetape_tape::Sealed;
 
 /// Counters of a running recording. Everything counted is durable.
 #[derive(Debug)]
@@ -85,6 +86,8 @@ pub(crate) struct Durable {
     pub(crate) bytes: usize,
     /// One past the last event on the tape.
     pub(crate) end: Seq,
+    /// Gaps before the events.
+    pub(crate) gaps: u64,
     /// How far the tape reaches now.
     pub(crate) reached: Option<ClusterTime>,
     pub(crate) last_event: Option<ClusterTime>,
@@ -164,6 +167,7 @@ impl Progress {
         self.events.fetch_add(done.events as u64, Relaxed);
         self.bytes.fetch_add(done.bytes as u64, Relaxed);
         self.next.store(done.end.get(), Relaxed);
+        self.gaps.fetch_add(done.gaps, Relaxed);
         if let Some(time) = done.reached {
             self.reached.store(time.seconds, Relaxed);
         }
@@ -197,15 +201,10 @@ impl Progress {
         self.oplog_begin.store(time.map_or(0, |time| time.seconds), Relaxed);
     }
 
-    #[expect(dead_code, reason = "for the recorder that writes gaps, which none does yet")]
-    pub(crate) fn gap(&self) {
-        self.gaps.fetch_add(1, Relaxed);
-    }
-
-    #[expect(dead_code, reason = "for the tape that seals segments, which none does yet")]
-    pub(crate) fn sealed(&self, took: Duration) {
-        self.seals.fetch_add(1, Relaxed);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    /// What sealing has done so far.
+    pub(crate) fn sealed(&self, sealed: Sealed) {
+        self.seals.store(sealed.segments, Relaxed);
+        let nanos = u64::try_from(sealed.last.as_nanos()).unwrap_or(u64::MAX);
         self.last_seal_nanos.store(nanos, Relaxed);
     }
 }
@@ -237,6 +236,7 @@ mod tests {
             events: 2,
             bytes: 9,
             end: Seq::new(5),
+            gaps: 1,
             reached: None,
             last_event: Some(second(90)),
         };
@@ -245,6 +245,7 @@ mod tests {
         let quiet = Durable {
             events: 0,
             bytes: 0,
+            gaps: 0,
             reached: Some(second(100)),
             last_event: None,
             ..durable
@@ -253,6 +254,7 @@ mod tests {
         progress.source_at(ClusterTime::at_second(103));
         let now = progress.snapshot();
         assert_eq!((now.events, now.bytes, now.end), (2, 9, Seq::new(5)));
+        assert_eq!(now.gaps, 1);
         assert_eq!(
             (now.last_event, now.reached),
             (Some(second(90)), Some(ClusterTime::at_second(100)))

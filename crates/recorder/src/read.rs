@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 
 use changetape_core::Arrival;
 use changetape_deployment::{Deployment, is_transient};
+use changetape_tape::Gap;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Delivery};
 use crate::failure::explain;
+use crate::past::{Past, Place};
 use crate::record::Ending;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Received, Source};
-use crate::{Error, Limits, Progress, State};
+use crate::{Error, Limits, OnGap, Progress, State};
 
 /// The first pause before the stream is opened again, and the longest: they double between.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -41,6 +43,11 @@ pub(crate) struct Reader<'a> {
     source: Source,
     /// Where the stream is opened if it breaks now.
     resume: Start,
+    on_gap: OnGap,
+    /// What was lost before the next delivery.
+    gap: Option<Gap>,
+    /// Whether events come one by one, because one of them is too large to be sent.
+    one_by_one: bool,
     patience: Duration,
     progress: &'a Progress,
 }
@@ -50,12 +57,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(
         deployment: &'a Deployment,
         query: &'a Query,
-        source: Source,
-        resume: Start,
+        past: Past,
+        on_gap: OnGap,
         progress: &'a Progress,
     ) -> Self {
         let patience = query.fetch.max_await + FIRST_PATIENCE;
-        Self { deployment, query, source, resume, patience, progress }
+        let Past { source, resume, gap, one_by_one } = past;
+        Self { deployment, query, source, resume, on_gap, gap, one_by_one, patience, progress }
     }
 
     /// Reads until a limit is reached, `stop` is called or the appender has failed.
@@ -87,6 +95,7 @@ impl<'a> Reader<'a> {
                         continue;
                     };
                     let taken = delivery.selected.pieces.len() as u64;
+                    let behind_event = self.one_by_one && delivery.gap.is_some();
                     if !appender.send(delivery).await {
                         // The appender has failed and says why when it is finished.
                         return Ok(Ending::Stopped);
@@ -99,7 +108,19 @@ impl<'a> Reader<'a> {
                     } else if limits.idle.is_some_and(|idle| last_event.elapsed() >= idle) {
                         return Ok(Ending::Idle);
                     }
-                    continue;
+                    if !behind_event {
+                        continue;
+                    }
+                    // What was too large is behind: full replies again.
+                    self.one_by_one = false;
+                    match Source::open(self.deployment, self.query, &self.resume).await {
+                        Ok(source) => {
+                            self.source = source;
+                            continue;
+                        }
+                        Err(Opening::Server(error)) => error,
+                        Err(Opening::Ours(ours)) => return Err(ours),
+                    }
                 }
                 Ok(Some(Err(error))) => error,
                 Ok(None) => return Err(Error::StreamClosed),
@@ -128,7 +149,7 @@ impl<'a> Reader<'a> {
         let selected = self.source.reassembler.select(&events, token, wanted)?;
         Ok(selected.map(|selected| {
             self.resume = Start::After(selected.token.clone());
-            Delivery { batch: received, selected, arrival }
+            Delivery { batch: received, selected, arrival, gap: self.gap.take() }
         }))
     }
 
@@ -144,7 +165,17 @@ impl<'a> Reader<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             if !is_transient(&error) {
-                return Err(self.fatal(error).await);
+                let opened = tokio::select! {
+                    () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
+                    () = until(over) => return Ok(Some(Ending::Duration)),
+                    opened = self.open_past(error) => opened,
+                };
+                match opened {
+                    Ok(()) => return Ok(None),
+                    Err(Opening::Server(again)) if is_transient(&again) => error = again,
+                    Err(Opening::Server(fatal)) => return Err(self.fatal(fatal).await),
+                    Err(Opening::Ours(ours)) => return Err(ours),
+                }
             }
             tracing::warn!(
                 "lost the source: {}; trying again in {} s",
@@ -176,6 +207,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Opens the stream past what is lost, if that is what the error says and what the user wants.
+    async fn open_past(&mut self, error: mongodb::error::Error) -> Result<(), Opening> {
+        if self.on_gap == OnGap::Stop {
+            return Err(Opening::Server(error));
+        }
+        let (deployment, query, one_by_one) = (self.deployment, self.query, self.one_by_one);
+        let place = Place { deployment, query, resume: &self.resume, one_by_one };
+        let past = place.open_past(error).await?;
+        self.source = past.source;
+        self.resume = past.resume;
+        self.one_by_one = past.one_by_one;
+        if past.gap.is_some() {
+            // A gap that was not delivered yet begins where this one does, or before.
+            self.gap = join(self.gap.take(), past.gap);
+        }
+        self.progress.state(State::Recording);
+        Ok(())
+    }
+
     async fn fatal(&self, error: mongodb::error::Error) -> Error {
         match self.deployment.identity().await {
             Ok(identity) => {
@@ -183,6 +233,14 @@ impl<'a> Reader<'a> {
             }
             Err(error) => error.into(),
         }
+    }
+}
+
+/// One gap of two that follow one another without an event between them.
+fn join(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(Gap { before: first.before, ..second }),
+        (first, second) => first.or(second),
     }
 }
 

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
 use crate::failure::{explain, refuses_raw};
+use crate::past::{Past, Place};
 use crate::pipeline::LargeEvents;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
-use crate::{Error, Limits, Progress, RecordOptions, Since, Updates};
+use crate::{Error, OnGap, Progress, RecordOptions, Since, Updates};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Summary {
     pub updates: UpdateForm,
     /// How often the stream was opened again.
     pub reconnects: u64,
+    /// Gaps that were noted on the tape.
+    pub gaps: u64,
     /// From the opened stream to the closed tape.
     pub elapsed: Duration,
     /// How the session ended.
@@ -71,17 +74,16 @@ pub async fn record(
 ) -> Result<Summary, Error> {
     let identity = source.identity().await?;
     let session = Session::open(source, path, options, &identity).await?;
-    session.run(options.limits, progress, stop).await
+    session.run(options, progress, stop).await
 }
 
 /// One recording session with its stream open.
 struct Session<'a> {
     deployment: &'a Deployment,
     query: Query,
-    source: Source,
+    /// The stream, and what was lost before it.
+    past: Past,
     target: Target,
-    /// Where the stream is opened if it breaks now.
-    resume: Start,
     begins: Seq,
 }
 
@@ -102,13 +104,13 @@ impl<'a> Session<'a> {
             };
             let stream = options.request.stream(form);
             metadata.check_continues(&identity_of(identity), &stream)?;
-            Some(TapeWriter::open(path)?)
+            Some(options.tape.open(path)?)
         } else {
             None
         };
         let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
-        let resume = Start::choose(checkpoint, &options.since);
-        let begins = checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.next);
+        let resume = Start::choose(checkpoint.as_ref(), &options.since);
+        let begins = checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
         if let Some(checkpoint) = checkpoint {
             tracing::info!(
                 "the tape ends before {}; the recording continues there{}",
@@ -131,8 +133,9 @@ impl<'a> Session<'a> {
             let large_events = LargeEvents::of(&stream, &version);
             Query { stream, large_events, fetch: options.fetch }
         });
-        let opened = first_form(deployment, identity, queries.collect(), &resume).await;
-        let (query, opened) = match opened {
+        let queries = queries.collect();
+        let opened = first_form(deployment, identity, queries, &resume, options.on_gap).await;
+        let (query, past) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 existing.map_or(Ok(()), TapeWriter::close)?;
@@ -143,6 +146,7 @@ impl<'a> Session<'a> {
             Some(writer) => Target::Existing(Box::new(writer)),
             None => Target::New {
                 path: path.to_owned(),
+                options: options.tape,
                 metadata: Box::new(Metadata {
                     source: identity_of(identity),
                     stream: query.stream.clone(),
@@ -151,12 +155,12 @@ impl<'a> Session<'a> {
                 }),
             },
         };
-        Ok(Self { deployment, query, source: opened, target, resume, begins })
+        Ok(Self { deployment, query, past, target, begins })
     }
 
     async fn run(
         self,
-        limits: Limits,
+        options: &RecordOptions,
         progress: Arc<Progress>,
         stop: &CancellationToken,
     ) -> Result<Summary, Error> {
@@ -164,8 +168,8 @@ impl<'a> Session<'a> {
         progress.starts_at(self.begins);
         let appender = Appender::start(self.target, Arc::clone(&progress))?;
         let mut reader =
-            Reader::new(self.deployment, &self.query, self.source, self.resume, &progress);
-        let read = reader.read(&appender, limits, started, stop).await;
+            Reader::new(self.deployment, &self.query, self.past, options.on_gap, &progress);
+        let read = reader.read(&appender, options.limits, started, stop).await;
         // The appender goes first: what it says is the cause, the reader only noticed.
         appender.finish().await?;
         let ending = read?;
@@ -177,6 +181,7 @@ impl<'a> Session<'a> {
             tape_bytes: done.tape_bytes,
             updates: self.query.stream.updates,
             reconnects: done.reconnects,
+            gaps: done.gaps,
             elapsed: started.elapsed(),
             ending,
         })
@@ -189,7 +194,8 @@ async fn first_form(
     identity: &Identity,
     queries: Vec<Query>,
     start: &Start,
-) -> Result<(Query, Source), Error> {
+    on_gap: OnGap,
+) -> Result<(Query, Past), Error> {
     let mut refused = None;
     for query in queries {
         match Source::open(deployment, &query, start).await {
@@ -201,10 +207,19 @@ async fn first_form(
                         deployment.hosts()
                     );
                 }
-                return Ok((query, source));
+                let resume = start.clone();
+                return Ok((query, Past { source, resume, gap: None, one_by_one: false }));
             }
             Err(Opening::Server(error)) if refuses_raw(query.stream.updates, &error) => {
                 refused = Some(error);
+            }
+            Err(Opening::Server(error)) if on_gap == OnGap::Continue => {
+                let place = Place { deployment, query: &query, resume: start, one_by_one: false };
+                let past = place.open_past(error).await;
+                return match past {
+                    Ok(past) => Ok((query, past)),
+                    Err(opening) => Err(explain(deployment, start, identity, opening)),
+                };
             }
             Err(opening) => return Err(explain(deployment, start, identity, opening)),
         }

@@ -17,6 +17,15 @@ pub(crate) enum Start {
 }
 
 impl Start {
+    /// The cluster time there, as far as it shows.
+    pub(crate) fn time(&self) -> Option<ClusterTime> {
+        match self {
+            Self::Now => None,
+            Self::At(time) => Some(*time),
+            Self::After(token) => token.cluster_time(),
+        }
+    }
+
     /// A tape that has a checkpoint continues there, whatever `since` says: anything else
     /// would lose events or record them twice.
     pub(crate) fn choose(checkpoint: Option<&Checkpoint>, since: &Since) -> Self {

@@ -1,7 +1,8 @@
 //! The open change stream: raw batches, exactly as the server sends them.
 
+use bson::doc;
 use bson::raw::RawDocument;
-use changetape_core::{ClusterTime, ResumeToken};
+use changetape_core::{ChangeEvent, ClusterTime, ResumeToken};
 use changetape_deployment::Deployment;
 use changetape_tape::StreamOptions;
 use futures_util::StreamExt as _;
@@ -11,6 +12,9 @@ use crate::pipeline::LargeEvents;
 use crate::reassemble::Reassembler;
 use crate::resume::Start;
 use crate::{Error, Fetch, pipeline};
+
+/// How many replies are waited for an event that is known to be there.
+const PEEKS: u32 = 30;
 
 /// Which stream is opened and how it is read; the same whenever it is opened again, because a
 /// resume token belongs to its pipeline.
@@ -45,6 +49,38 @@ impl Source {
             .await;
         let reassembler = Reassembler::new(query.large_events);
         Ok(Self { cursor: cursor.map_err(Opening::Server)?, reassembler })
+    }
+
+    /// The token of the event that comes next, which is asked for without its documents; `None`
+    /// if none comes.
+    pub(crate) async fn peek(
+        deployment: &Deployment,
+        query: &Query,
+        start: &Start,
+    ) -> Result<Option<ResumeToken>, Opening> {
+        // Images that are asked for are put together before any stage could leave them out.
+        let bare = StreamOptions {
+            full_document: None,
+            full_document_before_change: None,
+            ..query.stream.clone()
+        };
+        let stages = pipeline::stages(&bare, LargeEvents::Refused, start);
+        let mut stages = stages.map_err(Opening::Ours)?;
+        stages.push(doc! {"$project": {"clusterTime": 1}});
+        let admin = deployment.client().database("admin");
+        let cursor = admin.aggregate(stages).batch_size(1).batch().await;
+        let mut cursor = cursor.map_err(Opening::Server)?;
+        // The first replies may be empty although there are events.
+        for _ in 0..PEEKS {
+            let Some(batch) = cursor.next().await else { break };
+            let received = Received(batch.map_err(Opening::Server)?);
+            let events = received.events().map_err(Opening::Ours)?;
+            if let Some(event) = events.first() {
+                let token = ChangeEvent::from(*event).token();
+                return token.map(Some).map_err(|error| Opening::Ours(error.into()));
+            }
+        }
+        Ok(None)
     }
 
     /// The next batch, empty ones included: one after each `max_await` when nothing happens.

@@ -57,6 +57,18 @@ pub enum Error {
     /// The tape cannot be read.
     #[error(transparent)]
     Tape(Box<changetape_tape::Error>),
+    /// Events are missing from what was to be played.
+    #[error(
+        "events are missing from this part of the tape ({gap}{}); --cross-gaps plays it \
+         without them, --start and --end play a part",
+        match gaps { 1 => String::new(), n => format!(", and {} more gaps", n - 1) }
+    )]
+    Gap {
+        /// The first gap.
+        gap: Box<changetape_tape::Gap>,
+        /// How many there are.
+        gaps: usize,
+    },
     /// An event on the tape does not say what its kind must say.
     #[error("the event at {seq} cannot be played")]
     Event {

@@ -24,6 +24,7 @@ mod speed;
 mod timeline;
 
 // From the tape to the sink.
+mod missing;
 mod page;
 mod player;
 mod read_ahead;
@@ -35,6 +36,7 @@ mod progress;
 mod summary;
 
 pub use error::Error;
+pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;
 pub use page::Outgoing;

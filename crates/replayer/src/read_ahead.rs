@@ -19,13 +19,14 @@ pub(crate) use queue::{EndOnDrop, Queue, Taken};
 use crate::namespace_map::Mapped;
 use crate::page::Page;
 use crate::summary::Tally;
-use crate::{Error, NamespaceMap, Progress, Selection, Timeline};
+use crate::{Error, Missing, NamespaceMap, Progress, Selection, Timeline};
 
 /// What the reader makes of the tape, and what it noticed.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     pub(crate) selection: &'a Selection,
     pub(crate) map: &'a NamespaceMap,
+    pub(crate) missing: Missing,
     pub(crate) progress: &'a Progress,
     pub(crate) timeline: Timeline,
     pub(crate) tally: Tally,
@@ -48,18 +49,40 @@ impl Reader<'_> {
         if range.is_empty() {
             return Ok(());
         }
-        for block in tape.blocks(range.start) {
-            let block = block.map_err(Error::tape)?;
-            if block.first() >= range.end {
-                break;
+        let selection = self.selection;
+        let blocks = |from| tape.blocks(from).keeping(|ns, op| selection.covers_kind(ns, op));
+        let mut from = blocks(range.start);
+        // Blocks that were left out count as read.
+        while let Some(block) = from.next() {
+            match block {
+                Ok(block) if block.first() < range.end => {
+                    let page = self.page(&block, range)?;
+                    if queue.is_closed() || (!page.is_empty() && !queue.push(page)) {
+                        break;
+                    }
+                }
+                Ok(_) => break,
+                Err(error) => {
+                    let Some(lost) = self.missing.skips(&error) else {
+                        return Err(Error::tape(error));
+                    };
+                    let lost = lost.start.max(range.start)..lost.end.min(range.end);
+                    if !lost.is_empty() {
+                        self.tally.skip_damaged(&lost);
+                    }
+                    from = blocks(lost.end.max(from.position()));
+                }
             }
-            let page = self.page(&block, range)?;
-            self.progress.reading(block.end().min(range.end));
-            if queue.is_closed() || (!page.is_empty() && !queue.push(page)) {
-                break;
-            }
+            self.reached(from.position(), range);
         }
+        self.reached(from.position(), range);
         Ok(())
+    }
+
+    fn reached(&mut self, position: Seq, range: &Range<Seq>) {
+        let position = position.min(range.end);
+        self.read = position.since(range.start);
+        self.progress.reading(position);
     }
 
     fn page(&mut self, block: &Block, range: &Range<Seq>) -> Result<Page, Error> {
@@ -68,7 +91,6 @@ impl Reader<'_> {
             if !range.contains(&recorded.seq) {
                 continue;
             }
-            self.read += 1;
             let (seq, event) = (recorded.seq, recorded.event);
             let bad = Error::event(seq);
             if !self.selection.covers(&event).map_err(&bad)? {

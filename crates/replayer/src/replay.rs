@@ -10,7 +10,7 @@ use crate::player::{Played, Player};
 use crate::read_ahead::{Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary, Tally};
-use crate::{Error, NamespaceMap, Progress, Selection, Speed, Stop, Timeline};
+use crate::{Error, Missing, NamespaceMap, Progress, Selection, Speed, Stop, Timeline};
 
 /// What to play and how.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct ReplayOptions {
     pub speed: Speed,
     /// Under which names.
     pub map: NamespaceMap,
+    /// What to do where events are missing.
+    pub missing: Missing,
 }
 
 impl Default for ReplayOptions {
@@ -30,6 +32,7 @@ impl Default for ReplayOptions {
             selection: Selection::default(),
             speed: Speed::ORIGINAL,
             map: NamespaceMap::default(),
+            missing: Missing::default(),
         }
     }
 }
@@ -56,6 +59,7 @@ impl Replay {
     /// See [`Error`]. `progress` then tells how far the replay came.
     pub fn run(mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
         let range = self.options.selection.range(&self.tape)?;
+        let gaps = self.options.missing.crossed(&self.tape, &range)?;
         progress.begin(range.start, range.end);
         self.sink.begin(self.tape.metadata())?;
 
@@ -63,6 +67,7 @@ impl Replay {
         let mut reader = Reader {
             selection: &self.options.selection,
             map: &self.options.map,
+            missing: self.options.missing,
             progress,
             timeline: Timeline::default(),
             tally: Tally::default(),
@@ -101,7 +106,7 @@ impl Replay {
             Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),
         };
         progress.passed(reached);
-        Ok(summary(ended, range, reached, played, reader))
+        Ok(Summary { gaps, ..summary(ended, range, reached, played, reader) })
     }
 }
 
@@ -122,6 +127,7 @@ fn summary(
         selected: reader.selected,
         delivered: played.delivered,
         bytes: played.bytes,
+        gaps: Vec::new(),
         hidden: tally.hidden,
         skipped: tally.skipped,
         adapted: tally.adapted,

@@ -31,7 +31,7 @@ impl Selection {
             Some(position) => tape.seek(position).map_err(Error::tape),
             None => Ok(otherwise),
         };
-        let start = seek(self.start, Seq::ZERO)?;
+        let start = seek(self.start, tape.start())?;
         let end = seek(self.end, tape.end())?;
         Ok(start..end.max(start))
     }
@@ -41,17 +41,26 @@ impl Selection {
     /// # Errors
     /// What is wrong with the event, if its fields cannot be read.
     pub fn covers(&self, event: &ChangeEvent<'_>) -> Result<bool, changetape_core::Error> {
-        if !self.operations.is_empty() && !self.operations.contains(&event.operation_type()?) {
-            return Ok(false);
-        }
+        let operation =
+            if self.operations.is_empty() { None } else { Some(event.operation_type()?) };
         if self.namespaces.is_empty() {
-            return Ok(true);
+            return Ok(self.covers_kind(None, operation.as_ref()));
         }
-        let matches = |ns: Option<Namespace>| ns.map(|ns| self.namespaces.matches(&ns));
-        match (matches(event.namespace()?), matches(event.renamed_to()?)) {
-            (None, _) => Ok(true),
-            (Some(old), new) => Ok(old || new.unwrap_or(false)),
-        }
+        let covers = |ns: &Namespace| self.covers_kind(Some(ns), operation.as_ref());
+        Ok(match event.namespace()? {
+            None => self.covers_kind(None, operation.as_ref()),
+            Some(old) => covers(&old) || event.renamed_to()?.is_some_and(|new| covers(&new)),
+        })
+    }
+
+    /// Whether an event of this kind takes part; what is not known of it may be anything.
+    #[must_use]
+    pub fn covers_kind(&self, ns: Option<&Namespace>, operation: Option<&OperationType>) -> bool {
+        let by_operation = self.operations.is_empty()
+            || operation.is_none_or(|operation| self.operations.contains(operation));
+        let by_namespace =
+            self.namespaces.is_empty() || ns.is_none_or(|ns| self.namespaces.matches(ns));
+        by_operation && by_namespace
     }
 }
 

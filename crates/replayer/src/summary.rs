@@ -10,10 +10,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use changetape_core::{Namespace, Seq, WallTime};
+use changetape_tape::Gap;
 use hdrhistogram::Histogram;
 
 /// How many divergences are listed one by one; the rest are only counted.
 const LISTED: usize = 10;
+
+/// Why events are skipped that cannot be read.
+const DAMAGED: &str = "the tape is damaged there";
 
 /// Lateness beyond which an event is counted as late: recorded times are no finer.
 const LATE: Duration = Duration::from_millis(1);
@@ -81,6 +85,8 @@ pub struct Summary {
     pub delivered: u64,
     /// Bytes of the events that the sink took.
     pub bytes: u64,
+    /// Gaps in the range that was asked for, which were crossed if the replay came that far.
+    pub gaps: Vec<Gap>,
     /// Events left out because a `watch()` does not show them.
     pub hidden: u64,
     /// Events left out because they could not be delivered, by reason.
@@ -110,10 +116,19 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether every selected event had its recorded effect, as far as it was played.
+    /// Whether every selected event had its recorded effect, and none was missing, as far as it
+    /// was played.
     #[must_use]
     pub fn is_faithful(&self) -> bool {
-        self.skipped.is_empty() && self.divergent == 0 && self.inexact == 0
+        self.skipped.is_empty()
+            && self.divergent == 0
+            && self.inexact == 0
+            && self.crossed().next().is_none()
+    }
+
+    /// The gaps that were crossed.
+    pub fn crossed(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(|gap| gap.at < self.reached)
     }
 
     /// How many events were skipped, whatever the reason.
@@ -154,6 +169,12 @@ impl Tally {
     /// A `watch()` does not show the event.
     pub fn hide(&mut self) {
         self.hidden += 1;
+    }
+
+    /// Events cannot be read.
+    pub(crate) fn skip_damaged(&mut self, events: &Range<Seq>) {
+        let (reason, first) = (DAMAGED.into(), events.start);
+        self.add_skipped(Skipped { reason, events: events.end.since(first), first });
     }
 
     /// The event cannot be delivered.

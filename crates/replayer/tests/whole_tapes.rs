@@ -59,7 +59,8 @@ impl Tape {
     /// Plays at full speed into a file and returns the `n` of each event that came out.
     fn play(&self, selection: Selection, map: NamespaceMap) -> (Summary, Vec<String>) {
         let sink = LinesSink::create(&self.out(), Overwrite::Always, Shown::Plain).unwrap();
-        let options = ReplayOptions { selection, speed: Speed::Max, map };
+        let options =
+            ReplayOptions { selection, speed: Speed::Max, map, ..ReplayOptions::default() };
         let replay = Replay::new(self.reader(), options, Box::new(sink));
         let progress = Progress::default();
         let summary = replay.run(&progress, &Stop::default()).unwrap();

@@ -2,16 +2,25 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bson::raw::RawDocument;
 use changetape_core::{Arrival, ResumeToken, Seq};
 
 use crate::block::{BlockEncoder, High, MAX_EVENT_LEN, NewBlock, split};
-use crate::lock::{Purpose, TapeLock};
-use crate::log::Log;
-use crate::opening::{End, Opened};
+use crate::disk::seam::{self, Call};
+use crate::filling::{Filling, Fullness};
+use crate::live::Live;
+use crate::lock::TapeLock;
+use crate::log::Appended;
+use crate::opening::Opened;
+use crate::sealer::{Full, Prepared, Sealer, Work};
 use crate::watermark::Watermark;
-use crate::{Checkpoint, Error, Metadata, create, disk, opening};
+use crate::{
+    Checkpoint, Durability, Error, Gap, Metadata, Sealed, TapeOptions, TapeReader, disk, layout,
+    opening, sealer,
+};
 
 /// Encoded blocks, each with its first event's place.
 type NewBlocks = Vec<(Seq, Vec<u8>)>;
@@ -27,54 +36,120 @@ pub struct Batch<'a> {
     pub arrival: Arrival,
 }
 
-/// A tape open for recording; nobody else has it open.
+/// A tape open for recording; nobody else changes it.
 ///
 /// Dropped without [`close`](Self::close) the tape is as if the process had been killed:
-/// whole, but recovered by whoever opens it next.
+/// whole, but what was not sealed is sealed by whoever opens it next.
 pub struct TapeWriter {
     path: PathBuf,
     metadata: Metadata,
-    end: End,
+    options: TapeOptions,
     encoder: BlockEncoder,
     watermark: Watermark,
-    /// `None` after a failed append.
-    log: Option<Log>,
-    // Dropped last: whoever gets the lock next finds the log closed.
-    _lock: TapeLock,
+    /// What has been taken, durable or not.
+    taken: End,
+    /// Since when something taken has not been durable.
+    waiting: Option<Instant>,
+    log: Filling,
+    live: EndOnDrop,
+    sealer: Sealer,
+    // Dropped last: whoever gets the lock next finds nobody at work.
+    lock: TapeLock,
+}
+
+/// What readers in this process see; they are told when nothing more will come.
+struct EndOnDrop(Arc<Live>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end_now();
+    }
+}
+
+impl std::ops::Deref for EndOnDrop {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
+/// Where a tape ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct End {
+    checkpoint: Option<Checkpoint>,
+    high: High,
+}
+
+impl End {
+    fn next(&self) -> Seq {
+        sealer::next_of(self.checkpoint.as_ref())
+    }
 }
 
 impl std::fmt::Debug for TapeWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TapeWriter")
             .field("path", &self.path)
-            .field("end", &self.end)
+            .field("taken", &self.taken)
             .finish_non_exhaustive()
     }
 }
 
 impl TapeWriter {
-    /// Makes a new tape at `path`, whole or not at all.
+    /// Makes a new tape with the default options: see [`TapeOptions::create`].
     ///
     /// # Errors
-    /// [`Error::Exists`] if anything is there already; [`Error::InUse`] if another process is
-    /// making it; see [`Error`].
+    /// See [`TapeOptions::create`].
     pub fn create(path: &Path, metadata: Metadata) -> Result<Self, Error> {
-        Self::new(create::create(path, metadata)?)
+        TapeOptions::default().create(path, metadata)
     }
 
-    /// Opens a tape to continue it. After a crash it is recovered first.
+    /// Opens a tape with the default options: see [`TapeOptions::open`].
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Damaged`], [`Error::TooNew`] and others; see [`Error`].
+    /// See [`TapeOptions::open`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::new(opening::open(path, Purpose::Recording)?)
+        TapeOptions::default().open(path)
     }
 
-    fn new(opened: Opened) -> Result<Self, Error> {
-        let Opened { path, metadata, end, log, lock } = opened;
+    pub(crate) fn new(opened: Opened, options: TapeOptions) -> Result<Self, Error> {
+        let Opened { path, metadata, catalog, lock } = opened;
         let encoder = BlockEncoder::new().map_err(Error::io("record onto", &path))?;
-        let watermark = Watermark::open(&path, end.next())?;
-        Ok(Self { path, metadata, end, encoder, watermark, log: Some(log), _lock: lock })
+        let watermark = Watermark::open(&path, catalog.next)?;
+        let taken = End { checkpoint: catalog.checkpoint(), high: catalog.high() };
+        let live = EndOnDrop(Arc::new(Live::new(catalog)));
+        let mut sealer = Sealer::start(Work {
+            path: path.clone(),
+            metadata: metadata.clone(),
+            live: Arc::clone(&live.0),
+            segment_size: options.segment_size,
+            retain: options.retain,
+        })?;
+        sealer.prepare()?;
+        let prepared = sealer.next_log()?;
+        live.begin_log(taken.next(), prepared.number, Arc::clone(&prepared.log));
+        let log = Filling::new(prepared);
+        let waiting = None;
+        Ok(Self {
+            path,
+            metadata,
+            options,
+            encoder,
+            watermark,
+            taken,
+            waiting,
+            log,
+            live,
+            sealer,
+            lock,
+        })
+    }
+
+    /// Where the tape is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the tape was recorded from and how.
@@ -83,10 +158,24 @@ impl TapeWriter {
         &self.metadata
     }
 
-    /// Where the recording continues; `None` before the first append.
+    /// Where the recording would continue if it ended now: after the last durable event. `None`
+    /// before the first append.
     #[must_use]
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.end.checkpoint.as_ref()
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.live.checkpoint()
+    }
+
+    /// Reads the tape while it is recorded: what is sealed, and the live end as far as it is
+    /// durable.
+    #[must_use]
+    pub fn reader(&self) -> TapeReader {
+        TapeReader::live(&self.path, self.metadata.clone(), Arc::clone(&self.live.0))
+    }
+
+    /// What sealing has done in this session.
+    #[must_use]
+    pub fn sealed(&self) -> Sealed {
+        self.live.sealed()
     }
 
     /// What the tape takes on disk, in bytes.
@@ -97,44 +186,135 @@ impl TapeWriter {
         disk::allocated(&self.path)
     }
 
-    /// Appends a batch and returns only when it is durable: the places of its events. An
-    /// empty batch moves the checkpoint's token only. Blocking.
+    /// Appends a batch: the places of its events. An empty batch moves the checkpoint's token
+    /// only. Blocking; when it returns the batch is durable, or, with
+    /// [`Durability::Interval`], will be after [`sync`](Self::sync) or a later append.
     ///
-    /// Either the whole batch is on the tape or, after an error, none of it, or all of it:
-    /// which one, shows when the tape is opened again.
+    /// Either the whole batch is on the tape or, after an error, none of it or a part from its
+    /// beginning: how much shows when the tape is opened again.
     ///
     /// # Errors
-    /// [`Error::EventTooLarge`] and [`Error::Event`] before anything is written; after any
-    /// other the writer appends nothing more and answers [`Error::Broken`]. See [`Error`].
+    /// [`Error::EventTooLarge`], [`Error::Event`], and a full disk that is noticed in time,
+    /// before anything is written; after any other the writer appends nothing more and answers
+    /// [`Error::Broken`]. See [`Error`].
     pub fn append(&mut self, batch: &Batch<'_>) -> Result<Range<Seq>, Error> {
-        let first = self.end.next();
-        let broken = || Error::Broken { path: self.path.clone(), next: first };
-        // Taken out, and put back only after success.
-        let mut log = self.log.take().ok_or_else(broken)?;
-        let (blocks, checkpoint, high) = match self.encode(batch) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                self.log = Some(log);
-                return Err(error);
-            }
-        };
+        self.append_all(None, batch)
+    }
+
+    /// Appends a gap and the batch behind it, which may be empty: events are missing between
+    /// what is on the tape and that batch. Both or neither, and durable when this returns; see
+    /// [`append`](Self::append).
+    ///
+    /// # Errors
+    /// See [`append`](Self::append).
+    pub fn append_behind(&mut self, gap: Gap, batch: &Batch<'_>) -> Result<Range<Seq>, Error> {
+        let gap = Gap { at: self.taken.next(), places: 0, ..gap };
+        let places = self.append_all(Some(gap), batch)?;
+        self.sync()?;
+        Ok(places)
+    }
+
+    fn append_all(&mut self, gap: Option<Gap>, batch: &Batch<'_>) -> Result<Range<Seq>, Error> {
+        let first = self.taken.next();
+        let (blocks, checkpoint, high) = self.encode(batch)?;
         let next = checkpoint.next;
-        let appended = log
-            .append(blocks, &checkpoint)
-            .and_then(|()| if next > first { self.watermark.advance(next) } else { Ok(()) });
-        if let Err(error) = appended {
-            log.abandon();
+        // First, for the log may be handed over as soon as it has taken the gap.
+        let known = self.log.gaps.len();
+        self.log.gaps.extend(gap.clone());
+        let taken = self.take(Appended { blocks, gap, checkpoint }, high);
+        if taken.is_err() {
+            self.log.gaps.truncate(known);
+        }
+        taken.map(|()| first..next)
+    }
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// See [`append`](Self::append).
+    pub fn sync(&mut self) -> Result<(), Error> {
+        if self.waiting.is_none() {
+            return Ok(());
+        }
+        let Some(checkpoint) = self.taken.checkpoint.clone() else { return Ok(()) };
+        let Filling { prepared, .. } = &mut self.log;
+        let synced = prepared.log.sync(&mut prepared.end).and_then(|()| {
+            if checkpoint.next > self.live.end() {
+                self.watermark.advance(checkpoint.next)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = synced {
+            self.log.broken = true;
             return Err(error);
         }
-        self.end = End { checkpoint: Some(checkpoint), high };
-        self.log = Some(log);
-        Ok(first..next)
+        self.waiting = None;
+        // Only noted: nothing can go wrong any more.
+        let _ = seam::before(Call::Acknowledge, &self.path);
+        self.live.durable(checkpoint);
+        self.rotate()
+    }
+
+    /// When [`sync`](Self::sync) has to be called, so that nothing stays longer than the
+    /// durability allows; `None` while everything is durable.
+    #[must_use]
+    pub fn sync_due(&self) -> Option<Instant> {
+        let Durability::Interval(interval) = self.options.durability else { return None };
+        Some(self.waiting? + interval)
+    }
+
+    /// Takes an append that is encoded.
+    fn take(&mut self, appended: Appended, high: High) -> Result<(), Error> {
+        if self.log.broken {
+            return Err(Error::Broken { path: self.path.clone(), next: self.live.end() });
+        }
+        let len: usize = appended.blocks.iter().map(|(_, block)| block.len()).sum();
+        self.log.reserve(len as u64, &self.path)?;
+        let checkpoint = appended.checkpoint.clone();
+        let Filling { prepared, .. } = &mut self.log;
+        if let Err(error) = prepared.log.apply(appended, &mut prepared.end) {
+            self.log.broken = true;
+            return Err(error);
+        }
+        self.log.add(len as u64);
+        self.taken = End { checkpoint: Some(checkpoint), high };
+        self.waiting.get_or_insert_with(Instant::now);
+        // A log that is full is not filled further, however long it may wait.
+        let due = self.sync_due().is_none_or(|due| due <= Instant::now())
+            || self.log.fullness(&self.options) == Fullness::Overfull;
+        if due { self.sync() } else { Ok(()) }
+    }
+
+    /// Begins another log if this one is full.
+    fn rotate(&mut self) -> Result<(), Error> {
+        let fullness = self.log.fullness(&self.options);
+        if fullness >= Fullness::Half && !self.log.next_asked {
+            self.log.next_asked = true;
+            self.sealer.prepare()?;
+        }
+        let next = match fullness {
+            Fullness::Empty | Fullness::Half => None,
+            Fullness::Full => self.sealer.next_log_if_ready()?,
+            Fullness::Overfull => Some(self.sealer.next_log()?),
+        };
+        let Some(next) = next else { return Ok(()) };
+        // So that a log that has lost its end is noticed, also where the power was lost.
+        self.watermark.sync()?;
+        self.live.begin_log(self.taken.next(), next.number, Arc::clone(&next.log));
+        let full = std::mem::replace(&mut self.log, Filling::new(next));
+        self.sealer.seal(Full {
+            number: full.prepared.number,
+            log: Some(full.prepared.log),
+            checkpoint: self.taken.checkpoint.clone(),
+            gaps: full.gaps,
+        })
     }
 
     /// The batch as blocks, where the recording continues after them, and the latest times on
     /// the tape by then.
     fn encode(&mut self, batch: &Batch<'_>) -> Result<(NewBlocks, Checkpoint, High), Error> {
-        let first = self.end.next();
+        let first = self.taken.next();
         for (event, n) in batch.events.iter().zip(0..) {
             let bytes = event.as_bytes().len();
             if bytes > MAX_EVENT_LEN {
@@ -142,7 +322,7 @@ impl TapeWriter {
             }
         }
         let mut next = first;
-        let mut high = self.end.high;
+        let mut high = self.taken.high;
         let mut blocks = Vec::new();
         for run in split(batch.events) {
             let is_last = run.end == batch.events.len();
@@ -169,17 +349,27 @@ impl TapeWriter {
         Ok((blocks, checkpoint, high))
     }
 
-    /// Closes the tape cleanly, so that the next to open it can tell whether anything
-    /// happened to it since.
+    /// Seals what is not sealed, so that the tape is read without another word.
+    ///
+    /// Also after a failed append: what was durable before is sealed then, in the room that was
+    /// set aside for it.
     ///
     /// # Errors
-    /// [`Error::Broken`] if an append failed; see [`Error`].
-    pub fn close(self) -> Result<(), Error> {
-        let Self { path, end, watermark, log, _lock: lock, .. } = self;
-        let log = log.ok_or_else(|| Error::Broken { path: path.clone(), next: end.next() })?;
-        log.close()?;
+    /// See [`Error`]. What was durable stays so: whoever opens the tape next seals it.
+    pub fn close(mut self) -> Result<(), Error> {
+        if !self.log.broken {
+            self.sync()?;
+        }
+        let Self { path, log, live, mut sealer, watermark, lock, .. } = self;
+        let Filling { prepared: Prepared { number, log, .. }, gaps, broken, .. } = log;
+        // Nobody can wait for a log that failed half-way.
+        let log = (!broken).then_some(log);
+        let checkpoint = live.checkpoint();
+        sealer.seal(Full { number, log, checkpoint, gaps })?;
+        sealer.finish()?;
         watermark.sync()?;
-        opening::settle(&path, end.next())?;
+        opening::tidy(&path, &live.catalog())?;
+        disk::sync_dir(&path.join(layout::LOG))?;
         drop(lock);
         Ok(())
     }

@@ -44,16 +44,20 @@
 mod decode;
 mod encode;
 mod header;
+mod merge;
+mod times;
 
 use std::fmt;
 
 use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
 
 pub(crate) use decode::{BlockError, Decoder};
-pub(crate) use encode::{BlockEncoder, NewBlock, split, times};
+pub(crate) use encode::{BlockEncoder, NewBlock, split};
 #[cfg(test)]
 pub(crate) use header::{CODEC_ZSTD, FIELDS};
-pub(crate) use header::{Header, High, MAGIC, VERSION};
+pub(crate) use header::{Header, MAGIC, VERSION};
+pub(crate) use merge::Merged;
+pub(crate) use times::{High, TIMES_LEN, Times, extent, times};
 
 /// The longest event. The server's own limit is 16 MiB and 16 KiB; an event with both
 /// images of a document, or put together from fragments, can be longer.
@@ -67,6 +71,10 @@ pub(crate) const MAX_RAW_LEN: usize = MAX_EVENT_LEN;
 /// seek decodes little and a sled page of them stays in the database file, large enough
 /// that compression has found its patterns. Measured: `docs/decisions/0001-…`.
 pub(crate) const TARGET_RAW_LEN: usize = 256 << 10;
+
+/// Small blocks are merged into ones of up to so many uncompressed bytes when they are sealed.
+/// Measured: `docs/decisions/0002-…`.
+pub(crate) const SEALED_RAW_LEN: usize = 512 << 10;
 
 /// The shortest BSON document.
 const MIN_EVENT_LEN: usize = changetape_core::raw::EMPTY_DOCUMENT.len();
@@ -82,7 +90,7 @@ pub(crate) const MAX_RUNS: usize = 1 << 16;
 pub(crate) const MAX_TOKEN_LEN: usize = (16 << 20) + (16 << 10);
 
 const _: () = {
-    assert!(TARGET_RAW_LEN <= MAX_RAW_LEN);
+    assert!(TARGET_RAW_LEN <= SEALED_RAW_LEN && SEALED_RAW_LEN <= MAX_RAW_LEN);
     assert!(MAX_EVENT_LEN <= MAX_RAW_LEN);
     assert!(MAX_RUNS <= MAX_EVENTS);
     // Lengths and counts are stored in 32 bits.
@@ -158,6 +166,38 @@ impl Block {
     #[must_use]
     pub fn token(&self) -> &ResumeToken {
         &self.header.token
+    }
+
+    /// When its first and its last batch arrived.
+    pub(crate) fn arrivals(&self) -> (Arrival, Arrival) {
+        let arrival = |run: Option<&Run>| run.map_or(Arrival::default(), |run| run.arrival);
+        (arrival(self.header.runs.first()), arrival(self.header.runs.last()))
+    }
+
+    /// The times of its events.
+    pub(crate) fn times(&self) -> &Times {
+        &self.header.times
+    }
+
+    /// The block without its events before a place.
+    pub(crate) fn starting_at(mut self, seq: Seq) -> Self {
+        let skipped = usize::try_from(seq.since(self.first())).unwrap_or(usize::MAX);
+        let Some(&start) = skipped.checked_sub(1).and_then(|last| self.ends.get(last)) else {
+            return self;
+        };
+        self.body.drain(..usize::try_from(start).unwrap_or(usize::MAX).min(self.body.len()));
+        self.ends.drain(..skipped);
+        self.ends.iter_mut().for_each(|end| *end -= start);
+        let mut left = u32::try_from(skipped).unwrap_or(u32::MAX);
+        self.header.first = seq;
+        self.header.count -= left;
+        self.header.runs.retain_mut(|run| {
+            let gone = left.min(run.events);
+            left -= gone;
+            run.events -= gone;
+            run.events > 0
+        });
+        self
     }
 
     /// The events in order.

@@ -37,16 +37,6 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     }
 }
 
-/// How long the bytes are without the zeros at their end.
-pub(crate) fn len_without_zeros(bytes: &[u8]) -> usize {
-    let pages = bytes.chunks(PAGE_LEN).rev().take_while(|page| is_zero(page));
-    let rest = bytes.len() - pages.map(<[u8]>::len).sum::<usize>();
-    // What is left ends in a page that is not all zeros.
-    let last = rest.saturating_sub(PAGE_LEN);
-    let end = bytes.get(last..rest).unwrap_or_default();
-    end.iter().rposition(|&byte| byte != 0).map_or(last, |at| last + at + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,16 +47,14 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..500 {
             let mut bytes = vec![0; random.usize(0..3 * PAGE_LEN)];
-            assert_eq!(len_without_zeros(&bytes), 0);
             for _ in 0..random.usize(0..3) {
                 if !bytes.is_empty() {
                     let at = random.usize(0..bytes.len());
                     bytes[at] = random.u8(1..);
                 }
             }
-            let expected = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
-            assert_eq!(len_without_zeros(&bytes), expected);
-            assert_eq!(is_zero(&bytes), expected == 0);
+            let expected = bytes.iter().all(|&byte| byte == 0);
+            assert_eq!(is_zero(&bytes), expected);
         }
     }
 }

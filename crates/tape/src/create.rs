@@ -10,10 +10,10 @@ use std::path::Path;
 
 use changetape_core::Seq;
 
+use crate::catalog::{self, Catalog};
 use crate::format::{self, FORMAT_VERSION};
 use crate::lock::{Purpose, TapeLock};
-use crate::log::Log;
-use crate::opening::{End, Opened};
+use crate::opening::Opened;
 use crate::{Error, Metadata, disk, layout, metadata, watermark};
 
 /// Makes an empty tape at `path` and opens it for recording.
@@ -21,20 +21,17 @@ pub(crate) fn create(path: &Path, metadata: Metadata) -> Result<Opened, Error> {
     refuse_what_is_there(path)?;
     let new = layout::creating(path);
     let lock = make_dir(&new, path)?;
+    let catalog = Catalog::default();
     metadata::create(&new, &metadata)?;
     disk::write_new(&new.join(layout::DURABLE), &watermark::encode(Seq::ZERO))?;
-    let log = Log::create(&new.join(layout::LOG))?;
-    log.sync()?;
-    // sled remembers paths, so it is opened again under the final one.
-    log.close()?;
+    catalog::write(&new, &catalog)?;
+    disk::create_dir(&new.join(layout::LOG))?;
+    disk::create_dir(&new.join(layout::SEGMENTS))?;
     disk::write_new(&new.join(layout::FORMAT), format::render(FORMAT_VERSION).as_bytes())?;
     disk::sync_dir(&new)?;
     refuse_what_is_there(path)?;
-    fs::rename(&new, path).map_err(Error::io("create", path))?;
-    disk::sync_dir(layout::parent(path))?;
-    let log = Log::open(&path.join(layout::LOG))?;
-    log.sync()?;
-    Ok(Opened { path: path.to_owned(), metadata, end: End::default(), log, lock })
+    disk::rename(&new, path)?;
+    Ok(Opened { path: path.to_owned(), metadata, catalog, lock })
 }
 
 fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
@@ -50,15 +47,11 @@ fn refuse_what_is_there(path: &Path) -> Result<(), Error> {
 
 /// Makes the directory in which the tape is put together, and locks it.
 fn make_dir(new: &Path, path: &Path) -> Result<TapeLock, Error> {
-    match fs::create_dir(new) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Someone makes it right now, or was killed over it: the lock tells.
-            let _lock = TapeLock::take(new, path, Purpose::Recording)?;
-            disk::remove_tree(new)?;
-            fs::create_dir(new).map_err(Error::io("create", new))?;
-        }
-        Err(error) => return Err(Error::io("create", path)(error)),
+    if new.exists() {
+        // Someone makes it right now, or was killed over it: the lock tells.
+        let _lock = TapeLock::take(new, path, Purpose::Recording)?;
+        disk::remove_tree(new)?;
     }
+    disk::create_dir(new)?;
     TapeLock::take(new, path, Purpose::Recording)
 }

@@ -1,25 +1,93 @@
 //! Changes to files and directories that outlive a power loss.
 //!
 //! A file's data is durable once the file is synced, its name once the directory is. Every
-//! change to a tape's directory that is not sled's goes through here.
+//! change to a tape's directory goes through here, sled's own excepted; and those that sled
+//! makes for us are announced to the [`seam`] all the same.
+
+pub(crate) mod seam;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::Error;
+use seam::{Call, before};
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", path))
+    let sync = || {
+        before(Call::SyncDir, path)?;
+        File::open(path)?.sync_all()
+    };
+    sync().map_err(Error::io("sync", path))
+}
+
+/// Makes a file's data durable.
+pub(crate) fn sync_file(file: &File, path: &Path) -> Result<(), Error> {
+    before(Call::Sync, path).and_then(|()| file.sync_data()).map_err(Error::io("sync", path))
+}
+
+/// Makes a directory; its name is durable once the one around it is synced.
+pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    let create = || before(Call::CreateDir, path).and_then(|()| fs::create_dir(path));
+    create().map_err(Error::io("create", path))
+}
+
+/// Makes a directory unless it is there, durably: copies leave out empty ones.
+pub(crate) fn ensure_dir(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_dir(path)?;
+    sync_dir(crate::layout::parent(path))
+}
+
+/// Makes an empty file for writing, in place of one that a killed process may have left.
+pub(crate) fn create_file(path: &Path) -> Result<File, Error> {
+    let create = || {
+        before(Call::Create, path)?;
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    };
+    create().map_err(Error::io("create", path))
+}
+
+/// Writes to a file at an offset.
+pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), Error> {
+    let write = || before(Call::Write, path).and_then(|()| file.write_all_at(bytes, offset));
+    write().map_err(Error::io("write", path))
+}
+
+/// Cuts a file to a length.
+pub(crate) fn truncate(file: &File, path: &Path, len: u64) -> Result<(), Error> {
+    let cut = || before(Call::Write, path).and_then(|()| file.set_len(len));
+    cut().map_err(Error::io("write", path))
+}
+
+/// Sets room aside, so that a file can be written up to a length however full the disk is by
+/// then. Where the file system cannot do that, nothing is set aside.
+pub(crate) fn reserve(file: &File, path: &Path, len: u64) -> Result<(), Error> {
+    let reserve = || {
+        before(Call::Reserve, path)?;
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, len) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    };
+    reserve().map_err(Error::io("set room aside for", path))
 }
 
 /// Writes a new file and makes its data durable; its name is durable after [`sync_dir`].
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
+        before(Call::Create, path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        before(Call::Write, path)?;
         file.write_all(bytes)?;
+        before(Call::Sync, path)?;
         file.sync_all()
     };
     write().map_err(Error::io("write", path))
@@ -31,23 +99,31 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     // A process that was killed here leaves one behind.
     remove_file(&temporary)?;
     write_new(&temporary, bytes)?;
-    fs::rename(&temporary, path).map_err(Error::io("write", path))?;
-    sync_dir(crate::layout::parent(path))
+    rename(&temporary, path)
+}
+
+/// Gives a file or directory its name, durably.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    let rename = || before(Call::Rename, to).and_then(|()| fs::rename(from, to));
+    rename().map_err(Error::io("create", to))?;
+    sync_dir(crate::layout::parent(to))
 }
 
 /// Removes a file if it is there.
 pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
+    remove(path, |path| fs::remove_file(path))
 }
 
 /// Removes a directory with all it holds if it is there.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
+    remove(path, |path| fs::remove_dir_all(path))
+}
+
+fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    match before(Call::Remove, path).and_then(|()| remove(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", path)(error))
         }
@@ -96,13 +172,20 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// What the files below a directory take on disk, in bytes: allocated, not lengths, for the
-/// database file has holes. Files that vanish meanwhile do not count.
-pub(crate) fn allocated(dir: &Path) -> Result<u64, Error> {
+/// live end's files have holes. Files that vanish meanwhile do not count.
+///
+/// # Errors
+/// If a directory cannot be listed.
+pub fn allocated(dir: &Path) -> Result<u64, Error> {
     const SECTOR: u64 = 512; // st_blocks counts these whatever the file system's block is.
     let mut total = 0;
     let mut pending = vec![dir.to_owned()];
     while let Some(at) = pending.pop() {
-        for entry in fs::read_dir(&at).map_err(Error::io("list", &at))? {
+        let entries = match fs::read_dir(&at) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && at != dir => continue,
+            entries => entries.map_err(Error::io("list", &at))?,
+        };
+        for entry in entries {
             let entry = entry.map_err(Error::io("list", &at))?;
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => pending.push(entry.path()),

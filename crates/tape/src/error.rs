@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use changetape_core::Seq;
@@ -42,7 +43,7 @@ pub enum Error {
     TooNew {
         /// The tape.
         path: PathBuf,
-        /// What is too new: `format` or `block`.
+        /// What is too new: `format`, `segment` or `block`.
         what: &'static str,
         /// The version on disk.
         found: u32,
@@ -58,7 +59,10 @@ pub enum Error {
         holder: Holder,
     },
     /// The tape is not what was written. Nothing was changed on disk.
-    #[error("{path} is damaged: {damage}")]
+    #[error(
+        "{path} is damaged: {damage}; nothing was changed on disk: keep a copy, and run \
+         `changetape verify {path}` to see what can be kept"
+    )]
     Damaged {
         /// The tape.
         path: PathBuf,
@@ -68,6 +72,16 @@ pub enum Error {
     /// The tape belongs to another recording than the one that wants to continue it.
     #[error("{0}; record onto a new tape, or as the tape was begun")]
     Differs(Box<Mismatch>),
+    /// An event that was there when its reading began.
+    #[error("event {seq} of {path} has been dropped: the tape keeps events from {start} on")]
+    Dropped {
+        /// The tape.
+        path: PathBuf,
+        /// The event.
+        seq: Seq,
+        /// The first that is kept.
+        start: Seq,
+    },
     /// An event larger than a tape holds.
     #[error("event {seq} is {bytes} bytes long; a tape holds events up to {limit} bytes")]
     EventTooLarge {
@@ -106,6 +120,19 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The disk is full.
+    #[error(
+        "cannot {doing} {path}, for the disk is full; what was recorded before is kept: make room \
+         and go on"
+    )]
+    DiskFull {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The operating system refused something.
     #[error("cannot {doing} {path}")]
     Io {
@@ -133,16 +160,11 @@ impl Error {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::PermissionDenied => Self::NotPermitted { doing, path, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { doing, path, source }
+            }
             _ => Self::Io { doing, path, source },
         }
-    }
-
-    /// The same where sled has opened the log in place.
-    pub(crate) fn changed(mut self) -> Self {
-        if let Self::Damaged { damage, .. } = &mut self {
-            damage.changed = true;
-        }
-        self
     }
 
     pub(crate) fn damaged(path: &Path, damage: Damage) -> Self {
@@ -155,39 +177,28 @@ impl Error {
 pub struct Damage {
     /// Which part of the tape is wrong and how: found and expected.
     pub what: String,
-    /// The first event that cannot be read; equal to `end` if every event is still there.
-    pub from: Seq,
-    /// One past the last event that the tape is known to have held.
-    pub end: Seq,
-    /// Whether opening it may have changed the log: only where the log is so large that it
-    /// could not be tried on a copy.
-    pub changed: bool,
+    /// The events that cannot be read for it; empty if every event is still there, `None` if
+    /// that is not known.
+    pub events: Option<Range<Seq>>,
+}
+
+impl Damage {
+    pub(crate) fn of(what: String, events: Option<Range<Seq>>) -> Self {
+        Self { what, events }
+    }
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; ", self.what)?;
-        let last = |end: Seq| Seq::new(end.get().saturating_sub(1));
-        match (self.from, self.end) {
-            (Seq::ZERO, Seq::ZERO) => f.write_str("it held no events"),
-            (from, end) if from >= end => {
-                write!(f, "all its events, up to {}, are still in it", last(from))
+        f.write_str(&self.what)?;
+        match &self.events {
+            None => Ok(()),
+            Some(events) if events.is_empty() => f.write_str("; no event is lost"),
+            Some(events) => {
+                let last = Seq::new(events.end.get() - 1);
+                write!(f, "; events {} to {last} cannot be read", events.start)
             }
-            (Seq::ZERO, end) => {
-                write!(f, "none of its events, {} to {}, can be read", Seq::ZERO, last(end))
-            }
-            (from, end) => write!(
-                f,
-                "events from {from} on cannot be read (it held events up to {})",
-                last(end)
-            ),
-        }?;
-        f.write_str(if self.changed {
-            "; the log was too large to be tried on a copy and may have been changed: restore the \
-             tape from a backup"
-        } else {
-            "; nothing was changed on disk: keep a copy, and restore the tape from a backup"
-        })
+        }
     }
 }
 

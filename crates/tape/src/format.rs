@@ -73,7 +73,7 @@ pub(crate) fn look(path: &Path) -> Result<Found, Error> {
         }),
         Some(Some(_)) => Ok(Found::Tape),
         // With all else of a tape there, the file was lost or changed.
-        _ if path.join(layout::LOG).join(layout::DB).is_file() => Ok(Found::Damaged),
+        _ if path.join(layout::CATALOG).is_file() => Ok(Found::Damaged),
         Some(None) => Err(not_a_tape(path, "its file FORMAT is not a tape's")),
         None if is_empty(path)? => Err(not_a_tape(path, "it is an empty directory")),
         None => Err(not_a_tape(path, "it is a directory without a file FORMAT")),

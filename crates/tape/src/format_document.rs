@@ -8,8 +8,10 @@ use bson::rawdoc;
 use changetape_core::Seq;
 
 use crate::block::{self, Block, BlockEncoder, Decoder, High, NewBlock};
-use crate::closed::Closed;
-use crate::{Checkpoint, FORMAT_VERSION, format, log, metadata, samples, watermark};
+use crate::catalog::Catalog;
+use crate::checkpoint::Kept;
+use crate::segment::{Footer, Segment};
+use crate::{Checkpoint, FORMAT_VERSION, Gap, format, log, metadata, samples, watermark};
 
 const DOCUMENT: &str = include_str!("../../../docs/tape-format.md");
 
@@ -86,17 +88,18 @@ fn the_small_files_are_as_shown() {
 
     check_dump("hex durable", &watermark::encode(Seq::new(40_213)));
 
-    let checkpoint = Checkpoint { token: samples::token(40_213), next: Seq::new(40_213) };
-    check_dump("hex checkpoint", &checkpoint.encode());
-    assert_eq!(Checkpoint::decode(&undump(fenced("hex checkpoint"))), Some(checkpoint));
+    let catalog = samples::catalog();
+    check_dump("hex catalog", &catalog.encode().unwrap());
+    assert_eq!(Catalog::decode(&undump(fenced("hex catalog"))), Some(catalog));
 
-    let tape = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(tape.path().join("log/blobs")).unwrap();
-    std::fs::write(tape.path().join("log/blobs/705"), "large").unwrap();
-    std::fs::write(tape.path().join("log/db"), b"content\0\0\0").unwrap();
-    Closed::of(tape.path(), Seq::new(40_213)).unwrap().write(tape.path()).unwrap();
-    let text = std::fs::read_to_string(tape.path().join("closed")).unwrap();
-    assert!(fenced("text closed") == text, "closed is now\n{text}");
+    let checkpoint = Checkpoint { token: samples::token(40_213), next: Seq::new(40_213) };
+    let kept = Kept { checkpoint, ordinal: 17, gaps: 1 };
+    check_dump("hex checkpoint", &kept.encode());
+    assert_eq!(Kept::decode(&undump(fenced("hex checkpoint"))), Some(kept));
+
+    let gap = samples::gap(40_213);
+    check_dump("hex gap", &gap.encode(18).unwrap());
+    assert_eq!(Gap::decode(&undump(fenced("hex gap"))), Some((18, gap)));
 }
 
 #[test]
@@ -130,4 +133,31 @@ fn the_block_is_as_shown() {
     let whole = header_again.is_ok_and(|again| shown.starts_with(&again))
         && decode(&shown).is_ok_and(|block| same(&block));
     assert!(whole, "block is now\n{}", dump(&bytes));
+}
+
+#[test]
+fn the_segment_is_as_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("segment");
+    std::fs::write(&path, undump(fenced("hex segment"))).unwrap();
+    let segment = Segment::open(&path);
+    let shown = segment.is_ok_and(|segment| {
+        let Footer { first, end, .. } = *segment.footer();
+        let index = segment.index().unwrap();
+        let totals = segment.totals().unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        let mut events = index.0.iter().flat_map(|entry| {
+            let block = segment.block(entry, &mut decoder).unwrap();
+            block.events().map(|event| event.event.as_bytes().to_vec()).collect::<Vec<_>>()
+        });
+        (first, end) == (Seq::new(7), Seq::new(10))
+            && (7..10).all(|n| events.next().unwrap() == samples::event(n).as_bytes())
+            && (index.0.len(), totals.kinds.len(), totals.others) == (2, 2, 0)
+            && totals.gaps == [samples::gap(7)]
+            && totals.metadata == samples::metadata()
+    });
+    // The blocks are zstd's, and may come out otherwise in another version of it.
+    let made = dir.path().join("made");
+    samples::segment(&made);
+    assert!(shown, "segment is now\n{}", dump(&std::fs::read(&made).unwrap()));
 }

@@ -6,9 +6,11 @@
 //!                     batch with the  watermark
 //!                     checkpoint
 //!
-//! path ──► format, lock ──► opening ──► log ──► scan, seek, summary ──► Block
-//!          what it is,      closed cleanly, crashed
-//!          who has it       or damaged
+//! log ──► salvage ──► seal ──► segment ──► catalog ──► merge, retain
+//!         its files'  larger   immutable   what there
+//!         own bytes   blocks   file        is
+//!
+//! path ──► format, catalog ──► scan, seek, summary ──► Block
 //! ```
 //! `docs/tape-format.md` specifies everything on disk. Blocking throughout: an append
 //! returns when it is durable. Nothing of sled's appears in a public type.
@@ -18,9 +20,11 @@ mod block;
 mod bytes;
 mod checkpoint;
 mod codec;
+mod frame;
+mod gap;
 mod metadata;
 
-// The directory: what is where, what it is, who has it open.
+// The directory: what is where, what it is, who changes it.
 mod create;
 mod disk;
 mod format;
@@ -30,15 +34,31 @@ mod lock;
 // The live end: sled, and what makes it durable.
 mod log;
 mod quiet;
-
-// What outlives a crash, and what tells damage from one.
-mod closed;
-mod opening;
-mod survey;
 mod watermark;
 
+// From the live end to files that never change.
+mod catalog;
+mod merge;
+mod retain;
+mod salvage;
+mod seal;
+mod sealer;
+mod segment;
+
+// What a killed process left.
+mod opening;
+
+// What is wrong with it, and what can be kept.
+mod rebuild;
+mod repair;
+mod verify;
+
 // Recording.
+mod options;
+
 mod append;
+mod filling;
+mod live;
 
 // Playing.
 mod scan;
@@ -49,17 +69,27 @@ mod summary;
 mod error;
 
 #[cfg(test)]
+mod crash_points;
+#[cfg(test)]
 mod format_document;
 #[cfg(test)]
 mod samples;
 
 pub use append::{Batch, TapeWriter};
 pub use block::{Block, Events, RecordedEvent};
+pub use catalog::Dropped;
 pub use checkpoint::Checkpoint;
 pub use codec::Codec;
+pub use disk::allocated as disk_bytes;
 pub use error::{Damage, Error, Mismatch};
 pub use format::{FORMAT_VERSION, tape_exists};
+pub use gap::{Edge, Gap, GapCause};
+pub use live::Sealed;
 pub use lock::Holder;
 pub use metadata::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
-pub use scan::{Blocks, TapeReader};
+pub use options::{Durability, TapeOptions};
+pub use repair::{Repaired, repair};
+pub use retain::Retain;
+pub use scan::{Blocks, Keep, Tail, TapeReader};
 pub use summary::Summary;
+pub use verify::{Verified, verify};

@@ -1,8 +1,8 @@
-//! `lock`: one process at a time has a tape's log open.
+//! `lock`: one process at a time changes a tape.
 //!
-//! sled opens a database once, for reading too, so whoever opens a tape locks this file
-//! first (`flock`, which ends with the process however it ends) and writes into it who it
-//! is. The text is read only by who finds the file locked; what a killed process left in it
+//! Whoever records onto a tape, seals what a killed process left, or repairs it, locks this
+//! file first (`flock`, which ends with the process however it ends) and writes into it who it
+//! is. Reading what is sealed needs no lock. The text is read only by who finds the file locked; what a killed process left in it
 //! means nothing.
 //! ```text
 //! pid 4711
@@ -16,24 +16,35 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::{Error, layout};
 
 /// The most that is read of what another process wrote.
 const MAX_LEN: usize = 4096;
 
+/// How long to wait for a holder that should soon have let go, and how long between looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a holder says that does not hold the tape for long.
+const RECOVERING: &str = "recovering";
+
 /// What a process has a tape open for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Recording,
-    Reading,
+    /// Sealing what a killed process left, before it is read.
+    Recovering,
+    Repairing,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::Recording => "recording",
-            Self::Reading => "reading",
+            Self::Recovering => RECOVERING,
+            Self::Repairing => "repairing",
         }
     }
 }
@@ -47,11 +58,16 @@ pub struct Holder {
     pub host: Option<String>,
     /// Its program's name.
     pub program: Option<String>,
-    /// What it does with the tape: `recording` or `reading`.
+    /// What it does with the tape: `recording`, `recovering` or `repairing`.
     pub doing: Option<String>,
 }
 
 impl Holder {
+    /// Whether it will soon have let go, or said what it does.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.doing.as_deref().is_none_or(|doing| doing == RECOVERING)
+    }
+
     fn this_process(purpose: Purpose) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_deref().and_then(Path::file_name);
@@ -118,12 +134,29 @@ impl Drop for TapeLock {
     /// Closing the file is not enough: a process that is just being started has a copy of it,
     /// and with it of the lock, until it becomes another program.
     fn drop(&mut self) {
-        // Without success the lock ends with the last copy.
+        // Nobody is to take it for who has the lock next. Neither call can be helped if it fails:
+        // the lock ends with the last copy.
+        let _ = self.file.set_len(0);
         let _ = self.file.unlock();
     }
 }
 
 impl TapeLock {
+    /// Takes the lock of the tape at `tape`, waiting for whoever has it only briefly.
+    pub(crate) fn take_soon(tape: &Path, purpose: Purpose) -> Result<Self, Error> {
+        let started = Instant::now();
+        loop {
+            match Self::take(tape, tape, purpose) {
+                Err(Error::InUse { holder, .. })
+                    if holder.is_brief() && started.elapsed() < PATIENCE =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock in `dir` of the tape that is, or will be, at `tape`.
     pub(crate) fn take(dir: &Path, tape: &Path, purpose: Purpose) -> Result<Self, Error> {
         let path = dir.join(layout::LOCK);
@@ -164,19 +197,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tape = Path::new("orders.tape");
         let held = TapeLock::take(dir.path(), tape, Purpose::Recording).unwrap();
-        let error = TapeLock::take(dir.path(), tape, Purpose::Reading).unwrap_err().to_string();
+        let error = TapeLock::take(dir.path(), tape, Purpose::Recovering).unwrap_err().to_string();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let who = format!("recording, pid {} on host {host}", std::process::id());
         assert!(error.starts_with("orders.tape is open in another process"), "{error}");
         assert!(error.contains(&who), "{error}");
         drop(held);
-        TapeLock::take(dir.path(), tape, Purpose::Reading).unwrap();
+        TapeLock::take(dir.path(), tape, Purpose::Recovering).unwrap();
     }
 
     #[test]
     fn a_lock_let_go_of_can_be_taken_while_processes_are_started() {
         let dir = tempfile::tempdir().unwrap();
-        let take = || TapeLock::take(dir.path(), Path::new("t"), Purpose::Reading);
+        let take = || TapeLock::take(dir.path(), Path::new("t"), Purpose::Recovering);
         std::thread::scope(|scope| {
             let starting = scope.spawn(|| {
                 for _ in 0..200 {
@@ -194,9 +227,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(layout::LOCK);
         std::fs::write(&path, "pid 1\nhost elsewhere\n".repeat(50)).unwrap();
-        let _held = TapeLock::take(dir.path(), Path::new("t"), Purpose::Reading).unwrap();
+        let _held = TapeLock::take(dir.path(), Path::new("t"), Purpose::Recovering).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(Holder::parse(&text), Holder::this_process(Purpose::Reading));
+        assert_eq!(Holder::parse(&text), Holder::this_process(Purpose::Recovering));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use changetape_core::{NamespaceFilter, OperationType, WallTime};
 
 use crate::{Error, Mismatch};
 
-pub(crate) use file::{create, read};
+pub(crate) use file::{create, from_document, read, to_document};
 #[cfg(test)]
 pub(crate) use file::{decode, encode};
 

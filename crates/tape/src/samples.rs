@@ -1,12 +1,23 @@
 //! Events for this crate's tests, shaped like a server's.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
 use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime};
+use changetape_core::{
+    Arrival, ClusterTime, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime,
+};
 
-use crate::block::{BlockEncoder, High, NewBlock};
-use crate::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
+use crate::block::{BlockEncoder, Decoder, High, NewBlock, Times};
+use crate::catalog::{Catalog, Dropped, Listed};
+use crate::segment::SegmentWriter;
+use crate::{
+    Batch, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm,
+    disk,
+};
 
 /// The event at a place: one second of cluster time per ten events.
 pub(crate) fn event(n: u64) -> RawDocumentBuf {
@@ -42,10 +53,81 @@ pub(crate) fn block(first: u64, end: u64) -> Vec<u8> {
     BlockEncoder::new().unwrap().encode(&new).unwrap().0
 }
 
+/// Appends the events of some places as one batch, if there are any.
+pub(crate) fn append(writer: &mut TapeWriter, places: Range<u64>) {
+    let events: Vec<_> = places.clone().map(event).collect();
+    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
+    let (token, arrival) = (token(places.end), arrival(places.start));
+    if !events.is_empty() || places.start == 0 {
+        writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
+    }
+}
+
+/// A tape's files: path in the tape, content. The lock's text is not the tape's content.
+pub(crate) fn image(tape: &Path) -> BTreeMap<String, Vec<u8>> {
+    let names = disk::files(tape).unwrap().into_iter().filter(|name| name != "lock");
+    names.map(|name| (name.clone(), std::fs::read(tape.join(name)).unwrap())).collect()
+}
+
+/// A segment as a catalog lists it.
+fn listed(first: u64, end: u64) -> Listed {
+    let mut times = Times::default();
+    (first..end).for_each(|n| times.add_event(&event(n)));
+    let (first, end) = (Seq::new(first), Seq::new(end));
+    Listed { first, end, len: 1000, raw_bytes: 5000, arrived: 77, times }
+}
+
+/// A catalog with everything in it.
+pub(crate) fn catalog() -> Catalog {
+    let dropped = Dropped {
+        end: Seq::new(5),
+        events: 5,
+        segments: 2,
+        bytes: 900,
+        arrived: WallTime::from_millis(1_772_366_400_000),
+        at: WallTime::from_millis(1_772_366_500_000),
+    };
+    let lost = Gap { cause: GapCause::Damaged, places: 5, ..gap(15) };
+    Catalog {
+        segments: vec![listed(5, 10), listed(15, 40)],
+        next: Seq::new(40),
+        token: Some(token(40)),
+        gaps: vec![lost, gap(40)],
+        dropped: Some(dropped),
+    }
+}
+
+/// Writes a segment of two blocks, behind a gap.
+pub(crate) fn segment(path: &Path) {
+    let file = disk::create_file(path).unwrap();
+    let mut writer = SegmentWriter::new(file, path, High::default());
+    for (first, end) in [(7, 9), (9, 10)] {
+        let bytes = block(first, end);
+        writer.add(&bytes, &Decoder::new().unwrap().decode(&bytes).unwrap()).unwrap();
+    }
+    writer.finish(&[gap(7)], &metadata()).unwrap().unwrap();
+}
+
 /// The token after the event before a place.
 pub(crate) fn token(n: u64) -> ResumeToken {
     ResumeToken::from_data(&format!("82{:08X}{:08X}2B022C0100296F04", n / 10 + 1, n % 10 + 1))
         .unwrap()
+}
+
+/// A gap before a place, over some seconds of cluster time.
+pub(crate) fn gap(at: u64) -> Gap {
+    let edge = |seconds: u32| Edge {
+        token: Some(token(u64::from(seconds) * 10)),
+        time: Some(ClusterTime::at_second(seconds)),
+    };
+    Gap {
+        at: Seq::new(at),
+        places: 0,
+        cause: GapCause::HistoryLost,
+        before: edge(4),
+        after: edge(10),
+        noticed: WallTime::from_millis(1_772_366_400_000),
+    }
 }
 
 /// When a batch that begins at a place arrived.

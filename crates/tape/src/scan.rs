@@ -1,46 +1,133 @@
 //! `TapeReader`: reads a tape, block by block.
+//!
+//! What is sealed is read without a lock, while it is recorded too: segments never change, and
+//! the catalog is replaced whole. Where a segment has been merged into another, or dropped,
+//! since the catalog was read, it is read again.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use changetape_core::Seq;
+use changetape_core::{Namespace, OperationType, Seq};
 
 use crate::block::{Block, Decoder};
-use crate::lock::Purpose;
-use crate::log::BlockIter;
-use crate::opening::{self, Opened};
-use crate::{Checkpoint, Error, Metadata, disk};
+use crate::catalog::{self, Catalog};
+use crate::format;
+use crate::live::Live;
+use crate::lock::{Holder, Purpose, TapeLock};
+use crate::opening::{self, damaged};
+use crate::segment::{Index, KindNumber, Segment};
+use crate::{Checkpoint, Dropped, Error, Gap, Metadata, disk, layout};
 
-/// A tape open for reading; nobody else has it open.
+/// A tape open for reading.
 #[derive(Debug)]
 pub struct TapeReader {
-    pub(crate) tape: Opened,
+    pub(crate) path: PathBuf,
+    metadata: Metadata,
+    source: Source,
+    tail: Tail,
+}
+
+/// Where a reader learns what there is.
+#[derive(Debug)]
+enum Source {
+    /// The catalog as it was last read.
+    Sealed(Mutex<Arc<Catalog>>),
+    /// The recording in this process.
+    Live(Arc<Live>),
+}
+
+/// What of a tape a reader does not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing: the reader sees all that is durable.
+    Nothing,
+    /// What is recorded just now and not sealed yet.
+    BeingRecorded(Holder),
+    /// What a killed process left, which this user may not seal.
+    NotSealed,
 }
 
 impl TapeReader {
-    /// Opens a tape for reading. After a crash it is recovered first.
+    /// Opens a tape for reading. What a killed process left is sealed first; while the tape is
+    /// recorded, what is sealed by now is read.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Damaged`], [`Error::TooNew`] and others; see [`Error`].
+    /// [`Error::Damaged`], [`Error::TooNew`] and others; see [`Error`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { tape: opening::open(path, Purpose::Reading)? })
+        format::look(path)?;
+        let metadata = Metadata::read(path)?;
+        let (catalog, tail) = sealed(path, &metadata)?;
+        let source = Source::Sealed(Mutex::new(Arc::new(catalog)));
+        Ok(Self { path: path.to_owned(), metadata, source, tail })
+    }
+
+    /// Reads a tape that is recorded in this process.
+    pub(crate) fn live(path: &Path, metadata: Metadata, live: Arc<Live>) -> Self {
+        let (path, source) = (path.to_owned(), Source::Live(live));
+        Self { path, metadata, source, tail: Tail::Nothing }
     }
 
     /// What the tape was recorded from and how.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.tape.metadata
+        &self.metadata
     }
 
-    /// Where the recording would continue; `None` if it never began.
+    /// What of the tape this reader does not see.
     #[must_use]
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.tape.end.checkpoint.as_ref()
+    pub fn tail(&self) -> &Tail {
+        &self.tail
     }
 
-    /// One past the last event.
+    /// Where the recording would continue; `None` if it never began, or nothing is sealed yet.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        match &self.source {
+            Source::Sealed(_) => self.catalog().checkpoint(),
+            Source::Live(live) => live.checkpoint(),
+        }
+    }
+
+    /// The first event; later ones are there too, but for [`gaps`](Self::gaps). Not 0 where
+    /// retention has dropped what came before.
+    #[must_use]
+    pub fn start(&self) -> Seq {
+        self.catalog().start()
+    }
+
+    /// One past the last event. Grows while the tape is recorded in this process; and while it
+    /// is recorded elsewhere, whenever the reader has to look again.
     #[must_use]
     pub fn end(&self) -> Seq {
-        self.tape.end.next()
+        match &self.source {
+            Source::Sealed(_) => self.catalog().next,
+            Source::Live(live) => live.end(),
+        }
+    }
+
+    /// Waits until there is an event at `seq`; `false` if none has come in time, or none will.
+    /// Without a recording in this process nothing comes.
+    #[must_use]
+    pub fn wait_for(&self, seq: Seq, patience: Duration) -> bool {
+        match &self.source {
+            Source::Sealed(_) => self.end() > seq,
+            Source::Live(live) => live.wait_for(seq, patience),
+        }
+    }
+
+    /// Where events are known to be missing, in order. Those that a recording in this process
+    /// has met are among them once they are sealed.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.catalog().gaps.clone()
+    }
+
+    /// What retention has dropped from the beginning.
+    #[must_use]
+    pub fn dropped(&self) -> Option<Dropped> {
+        self.catalog().dropped
     }
 
     /// What the tape takes on disk, in bytes.
@@ -48,7 +135,7 @@ impl TapeReader {
     /// # Errors
     /// See [`Error`].
     pub fn disk_bytes(&self) -> Result<u64, Error> {
-        disk::allocated(&self.tape.path)
+        disk::allocated(&self.path)
     }
 
     /// The blocks that hold `from` and what follows it; the first may begin before `from`.
@@ -57,26 +144,143 @@ impl TapeReader {
     /// Reads as it goes: memory does not grow with the tape.
     #[must_use]
     pub fn blocks(&self, from: Seq) -> Blocks<'_> {
-        Blocks { reader: self, from, next: from, state: State::Start }
+        let next = from.max(self.start());
+        Blocks {
+            reader: self,
+            next,
+            keep: None,
+            decoder: None,
+            segment: None,
+            begun: false,
+            done: false,
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        match &self.source {
+            Source::Sealed(catalog) => {
+                Arc::clone(&catalog.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Source::Live(live) => live.catalog(),
+        }
+    }
+
+    /// The segment that holds an event; `None` if it is not sealed.
+    pub(crate) fn segment_at(&self, seq: Seq) -> Result<Option<Segment>, Error> {
+        let mut catalog = self.catalog();
+        loop {
+            if let Some(dropped) = catalog.dropped.filter(|_| seq < catalog.start()) {
+                return Err(Error::Dropped { path: self.path.clone(), seq, start: dropped.end });
+            }
+            let position = catalog.position(seq);
+            let Some(listed) = catalog.segments.get(position) else { return Ok(None) };
+            if let Some(segment) = listed.open(&self.path)? {
+                return Ok(Some(segment));
+            }
+            // It has been merged or dropped meanwhile, or is missing.
+            let now = self.refreshed()?;
+            if now.segments.contains(listed) {
+                return Err(listed.missing(&self.path));
+            }
+            catalog = now;
+        }
+    }
+
+    fn refreshed(&self) -> Result<Arc<Catalog>, Error> {
+        if let Source::Sealed(known) = &self.source {
+            let now = Arc::new(catalog::read(&self.path)?);
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        Ok(self.catalog())
+    }
+
+    /// The block of the live end that holds an event; `None` if there is none.
+    fn live_block(&self, seq: Seq, decoder: &mut Decoder) -> Result<Option<Block>, Error> {
+        let Source::Live(live) = &self.source else { return Ok(None) };
+        let Some(bytes) = live.block_at(seq)? else { return Ok(None) };
+        let block = decoder.decode(&bytes).map_err(|error| {
+            damaged(&self.path, &format!("the live end: {error} at {seq}"), Some(seq..live.end()))
+        })?;
+        Ok(Some(block))
     }
 }
 
-/// The blocks of a tape in order, each decoded and checked; ends after the first error.
-///
-/// Blocks follow one another without a hole, up to the tape's end: a hole is an error.
-pub struct Blocks<'a> {
-    reader: &'a TapeReader,
-    /// The place that the first block holds.
-    from: Seq,
-    /// Where the next block begins; before the first is found, `from`.
-    next: Seq,
-    state: State,
+/// What of a tape is sealed, after what can be sealed was.
+fn sealed(path: &Path, metadata: &Metadata) -> Result<(Catalog, Tail), Error> {
+    loop {
+        if layout::logs(path)?.is_empty() {
+            let catalog = catalog::read(path)?;
+            let durable = opening::acknowledged(path)?;
+            // Someone else may have recorded meanwhile, or have begun to.
+            if durable > catalog.next && catalog::read(path)? != catalog {
+                continue;
+            }
+            if durable <= catalog.next || layout::logs(path)?.is_empty() {
+                opening::check_reaches(path, catalog.next, durable)?;
+                return Ok((catalog, Tail::Nothing));
+            }
+        }
+        match TapeLock::take_soon(path, Purpose::Recovering) {
+            Ok(_lock) => match opening::recover(path, metadata) {
+                Ok(catalog) => return Ok((catalog, Tail::Nothing)),
+                Err(error) if is_read_only(&error) => {}
+                Err(error) => return Err(error),
+            },
+            Err(Error::InUse { holder, .. }) => {
+                return Ok((catalog::read(path)?, Tail::BeingRecorded(holder)));
+            }
+            Err(error) if is_read_only(&error) => {}
+            Err(error) => return Err(error),
+        }
+        return Ok((catalog::read(path)?, Tail::NotSealed));
+    }
 }
 
-enum State {
-    Start,
-    Reading(Box<BlockIter>, Decoder),
-    Done,
+/// Whether this user may read the tape, but not change it.
+fn is_read_only(error: &Error) -> bool {
+    match error {
+        Error::NotPermitted { .. } => true,
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+        _ => false,
+    }
+}
+
+/// Decides from what an event is about whether it is sought: its namespace and its operation
+/// type, where it has them.
+pub type Keep<'a> = dyn Fn(Option<&Namespace>, Option<&OperationType>) -> bool + 'a;
+
+/// The blocks of a tape in order, each decoded and checked; ends after the first error.
+///
+/// Blocks follow one another without a hole, but for gaps, up to the tape's end.
+pub struct Blocks<'a> {
+    reader: &'a TapeReader,
+    /// The first event that was not read or skipped.
+    next: Seq,
+    keep: Option<Box<Keep<'a>>>,
+    decoder: Option<Decoder>,
+    segment: Option<Open>,
+    /// Whether a block has been handed out.
+    begun: bool,
+    done: bool,
+}
+
+/// The segment that is being read.
+struct Open {
+    segment: Segment,
+    index: Index,
+    /// The next block.
+    at: usize,
+    /// Which kinds of event are sought, by number; empty if all are.
+    kept: Vec<bool>,
+}
+
+impl Open {
+    /// Whether a block can hold an event that is sought.
+    fn keeps(&self, kinds: &[(KindNumber, u32)]) -> bool {
+        let kept =
+            |(kind, _): &(KindNumber, u32)| self.kept.get(kind.0 as usize).copied().unwrap_or(true);
+        self.kept.is_empty() || kinds.iter().any(kept)
+    }
 }
 
 impl std::fmt::Debug for Blocks<'_> {
@@ -85,49 +289,109 @@ impl std::fmt::Debug for Blocks<'_> {
     }
 }
 
+impl<'a> Blocks<'a> {
+    /// Leaves out blocks that hold no event for which `keep` says so; those that remain may hold
+    /// others too. What is left out is neither read nor decompressed.
+    #[must_use]
+    pub fn keeping(
+        mut self,
+        keep: impl Fn(Option<&Namespace>, Option<&OperationType>) -> bool + 'a,
+    ) -> Self {
+        self.keep = Some(Box::new(keep));
+        self
+    }
+
+    /// One past the last event that was read or left out.
+    #[must_use]
+    pub fn position(&self) -> Seq {
+        self.next
+    }
+
+    fn read(&mut self) -> Result<Option<Block>, Error> {
+        let path = &self.reader.path;
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None => Decoder::new().map_err(Error::io("read", path))?,
+        };
+        loop {
+            if self.next >= self.reader.end() {
+                return Ok(None);
+            }
+            if let Some(open) = &mut self.segment
+                && let Some(entry) = open.index.0.get(open.at)
+            {
+                open.at += 1;
+                let at = self.next;
+                self.next = entry.end();
+                let entry = entry.clone();
+                if !open.keeps(&entry.kinds) {
+                    continue;
+                }
+                let block = open.segment.block(&entry, &mut decoder)?;
+                self.decoder = Some(decoder);
+                return Ok(Some(self.once(block, at)));
+            }
+            self.segment = self.open()?;
+            if self.segment.is_some() {
+                continue;
+            }
+            // Between the two looks it may have been sealed.
+            match self.reader.live_block(self.next, &mut decoder)? {
+                Some(block) if (block.first()..block.end()).contains(&self.next) => {
+                    let at = self.next;
+                    self.next = block.end();
+                    self.decoder = Some(decoder);
+                    return Ok(Some(self.once(block, at)));
+                }
+                Some(_) | None if self.next < self.reader.catalog().next => {
+                    // Or it is one of the places of a gap at the end of what is sealed.
+                    let catalog = self.reader.catalog();
+                    if catalog.position(self.next) == catalog.segments.len() {
+                        self.next = catalog.next;
+                    }
+                }
+                Some(_) | None => {
+                    let what = format!("{} is neither sealed nor in the live end", self.next);
+                    return Err(damaged(path, &what, Some(self.next..self.reader.end())));
+                }
+            }
+        }
+    }
+
+    /// A block without what was handed out before: small ones may have been merged since.
+    fn once(&mut self, block: Block, at: Seq) -> Block {
+        let begun = std::mem::replace(&mut self.begun, true);
+        if begun { block.starting_at(at) } else { block }
+    }
+
+    /// Opens the segment that holds what comes next; `None` if it is not sealed.
+    fn open(&mut self) -> Result<Option<Open>, Error> {
+        let Some(segment) = self.reader.segment_at(self.next)? else { return Ok(None) };
+        self.next = self.next.max(segment.footer().first);
+        let index = segment.index()?;
+        let kept = match &self.keep {
+            None => Vec::new(),
+            Some(keep) => segment
+                .totals()?
+                .kinds
+                .iter()
+                .map(|(kind, _)| keep(kind.namespace.as_ref(), kind.operation.as_ref()))
+                .collect(),
+        };
+        let at = index.position(self.next);
+        Ok(Some(Open { segment, index, at, kept }))
+    }
+}
+
 impl Iterator for Blocks<'_> {
     type Item = Result<Block, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let state = std::mem::replace(&mut self.state, State::Done);
-        if self.next >= self.reader.end() {
+        if self.done {
             return None;
         }
-        let step = match state {
-            State::Start => self.start().and_then(|(iter, decoder)| self.read(iter, decoder)),
-            State::Reading(iter, decoder) => self.read(iter, decoder),
-            State::Done => return None,
-        };
-        Some(step)
-    }
-}
-
-impl Blocks<'_> {
-    fn start(&mut self) -> Result<(Box<BlockIter>, Decoder), Error> {
-        let Opened { log, path, .. } = &self.reader.tape;
-        let decoder = Decoder::new().map_err(Error::io("read", path))?;
-        // A tape begins with its first event, so there is a block at or before any.
-        self.next = log.block_at(self.from)?.map_or(Seq::ZERO, |(first, _)| first);
-        Ok((Box::new(log.blocks_from(self.next)), decoder))
-    }
-
-    fn read(&mut self, mut iter: Box<BlockIter>, mut decoder: Decoder) -> Result<Block, Error> {
-        let path = &self.reader.tape.path;
-        let Some((key, bytes)) = iter.next().transpose()? else {
-            let what = format!("the log ends at {}", self.next);
-            return Err(opening::damaged(path, what));
-        };
-        let block = match decoder.decode(&bytes) {
-            Ok(block) => block,
-            Err(error) => return Err(opening::block_error(path, key, &error)),
-        };
-        if block.first() != key || key != self.next || block.end() <= self.from {
-            let (first, end) = (block.first(), block.end());
-            let what = format!("where {} should be, the log holds {first} to {end}", self.next);
-            return Err(opening::damaged(path, what));
-        }
-        self.next = block.end();
-        self.state = State::Reading(iter, decoder);
-        Ok(block)
+        let read = self.read().transpose();
+        self.done = matches!(read, Some(Err(_)));
+        read
     }
 }

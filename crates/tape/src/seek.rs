@@ -1,15 +1,15 @@
 //! Finding a place on a tape by time.
 //!
 //! Time runs backwards now and then, so the first event at or after a time, in the tape's
-//! order, is not found by halving on the events' own times. Each block's header has the
-//! latest time on the tape up to its end; that only grows, and the first block in which it
-//! reaches the time sought holds the event. So: halve on it, reading a header per step, then
-//! read that one block.
+//! order, is not found by halving on the events' own times. Catalog and indexes have the latest
+//! time on the tape up to each segment's and each block's end; that only grows, and the first
+//! in which it reaches the time sought holds the event. So: halve on it in the catalog, then in
+//! one index, then read one block. The live end is read through, it is short.
 
 use changetape_core::{ClusterTime, Position, Seq, WallTime};
 
-use crate::block::{Header, times};
-use crate::{Error, TapeReader, opening};
+use crate::block::{High, times};
+use crate::{Error, TapeReader};
 
 impl TapeReader {
     /// The first event, in the tape's order, at or after a position; [`end`](Self::end) if
@@ -21,28 +21,28 @@ impl TapeReader {
     /// See [`Error`].
     pub fn seek(&self, position: Position) -> Result<Seq, Error> {
         match position {
-            Position::Seq(seq) => Ok(seq.min(self.end())),
+            Position::Seq(seq) => Ok(seq.max(self.start()).min(self.end())),
             Position::Time(time) => self.seek_time(Sought::Wall(time)),
             Position::Cluster(time) => self.seek_time(Sought::Cluster(time)),
         }
     }
 
     fn seek_time(&self, sought: Sought) -> Result<Seq, Error> {
-        // The block sought holds a place in `low..high`, if there is one.
-        let (mut low, mut high) = (Seq::ZERO, self.end());
-        let mut found = None;
-        while low < high {
-            let middle = Seq::new(low.get() + high.since(low) / 2);
-            let header = self.header_at(middle)?;
-            if sought.is_reached_by(&header) {
-                found = Some(header.first);
-                high = header.first;
-            } else {
-                low = header.end();
-            }
-        }
-        let Some(first) = found else { return Ok(self.end()) };
-        for block in self.blocks(first) {
+        let catalog = self.catalog();
+        let before = |high: &High| !sought.is_reached_by(high);
+        let at = catalog.segments.partition_point(|listed| before(&listed.times.high));
+        let from = match catalog.segments.get(at) {
+            None => catalog.next,
+            Some(listed) => match self.segment_at(listed.first)? {
+                None => listed.first,
+                Some(segment) => {
+                    let index = segment.index()?;
+                    let at = index.0.partition_point(|entry| before(&entry.times.high));
+                    index.0.get(at).map_or(listed.first, |entry| entry.first)
+                }
+            },
+        };
+        for block in self.blocks(from) {
             for event in block?.events() {
                 if sought.is_at_or_before(event.event.as_raw()) {
                     return Ok(event.seq);
@@ -50,19 +50,6 @@ impl TapeReader {
             }
         }
         Ok(self.end())
-    }
-
-    /// The header of the block that holds a place before the end.
-    fn header_at(&self, seq: Seq) -> Result<Header, Error> {
-        let path = &self.tape.path;
-        let Some((key, bytes)) = self.tape.log.block_at(seq)? else {
-            return Err(opening::damaged(path, format!("the log does not hold {seq}")));
-        };
-        match Header::decode(&bytes) {
-            Ok(header) if header.first == key && header.end() > seq => Ok(header),
-            Ok(_) => Err(opening::damaged(path, format!("the log does not hold {seq}"))),
-            Err(error) => Err(opening::block_error(path, key, &error)),
-        }
     }
 }
 
@@ -74,11 +61,11 @@ enum Sought {
 }
 
 impl Sought {
-    /// Whether an event up to the block's end is at or after the time.
-    fn is_reached_by(self, header: &Header) -> bool {
+    /// Whether an event up to some place is at or after the time.
+    fn is_reached_by(self, high: &High) -> bool {
         match self {
-            Self::Wall(time) => header.high.wall.is_some_and(|high| high >= time),
-            Self::Cluster(time) => header.high.cluster.is_some_and(|high| high >= time),
+            Self::Wall(time) => high.wall.is_some_and(|high| high >= time),
+            Self::Cluster(time) => high.cluster.is_some_and(|high| high >= time),
         }
     }
 

@@ -1,24 +1,33 @@
-//! `Summary`: what is on a tape, counted.
+//! `Summary`: what is on a tape, counted: the sum of its segments' totals, and of the live end
+//! where a recording in this process has one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use changetape_core::raw::find;
 use changetape_core::{Arrival, ClusterTime, Namespace, OperationType, Seq, WallTime};
 
-use crate::{Checkpoint, Error, RecordedEvent, TapeReader};
+use crate::block::extent;
+use crate::segment::{Kind, Kinds};
+use crate::{Checkpoint, Dropped, Error, Gap, TapeReader};
 
 /// What is on a tape, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many events.
     pub events: u64,
+    /// The first event's place; that of the next where there is none.
+    pub start: Seq,
+    /// One past the last event's.
+    pub end: Seq,
     /// How many blocks they are in.
     pub blocks: u64,
+    /// How many segments those are in.
+    pub segments: u64,
     /// The events' BSON in bytes, uncompressed.
     pub raw_bytes: u64,
     /// What the tape takes on disk, in bytes.
     pub disk_bytes: u64,
-    /// The earliest and latest `wallTime`; `None` if no event has one.
+    /// The earliest and latest wall time, which is an event's `wallTime` or the second of its
+    /// `clusterTime`; `None` if no event has either.
     pub wall_times: Option<(WallTime, WallTime)>,
     /// The earliest and latest `clusterTime`; `None` if no event has one.
     pub cluster_times: Option<(ClusterTime, ClusterTime)>,
@@ -34,6 +43,10 @@ pub struct Summary {
     pub operations: BTreeMap<OperationType, u64>,
     /// Events of operation types beyond those.
     pub other_operations: u64,
+    /// Where events are known to be missing.
+    pub gaps: Vec<Gap>,
+    /// What retention has dropped.
+    pub dropped: Option<Dropped>,
     /// Where the recording would continue.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -45,113 +58,111 @@ impl Summary {
 
     /// How many operation types are counted one by one: servers know some twenty.
     pub const MAX_OPERATIONS: usize = 100;
+
+    fn add_kinds(&mut self, kinds: Vec<(Kind, u64)>, others: u64) {
+        self.other_namespaces += others;
+        self.other_operations += others;
+        for (Kind { namespace, operation }, events) in kinds.into_iter().filter(|(_, n)| *n > 0) {
+            match namespace {
+                Some(namespace) => tally(
+                    &mut self.namespaces,
+                    namespace,
+                    events,
+                    Self::MAX_NAMESPACES,
+                    &mut self.other_namespaces,
+                ),
+                None => self.without_namespace += events,
+            }
+            match operation {
+                Some(operation) => tally(
+                    &mut self.operations,
+                    operation,
+                    events,
+                    Self::MAX_OPERATIONS,
+                    &mut self.other_operations,
+                ),
+                None => self.other_operations += events,
+            }
+        }
+    }
+
+    fn add_arrivals(&mut self, (first, last): (Arrival, Arrival)) {
+        let (begin, _) = self.arrivals.unwrap_or((first, last));
+        self.arrivals = Some((begin, last));
+    }
 }
 
 impl TapeReader {
-    /// What is on the tape, by reading all of it; `progress` is told after each block how far
-    /// that is.
+    /// What is on the tape.
     ///
     /// # Errors
-    /// [`Error::Event`] if an event cannot be read as one; see [`Error`].
-    pub fn summary(&self, progress: &mut dyn FnMut(Seq)) -> Result<Summary, Error> {
-        let mut count = Count::default();
-        for block in self.blocks(Seq::ZERO) {
+    /// See [`Error`].
+    pub fn summary(&self) -> Result<Summary, Error> {
+        loop {
+            if let Some(summary) = self.count()? {
+                return Ok(summary);
+            }
+        }
+    }
+
+    /// The sum; `None` if segments were merged meanwhile, so that it would count events twice.
+    fn count(&self) -> Result<Option<Summary>, Error> {
+        let catalog = self.catalog();
+        let mut summary = Summary {
+            start: catalog.start(),
+            end: self.end(),
+            gaps: catalog.gaps.clone(),
+            dropped: catalog.dropped,
+            checkpoint: self.checkpoint(),
+            disk_bytes: self.disk_bytes()?,
+            ..Summary::default()
+        };
+        let mut next = summary.start;
+        while let Some(segment) = self.segment_at(next)? {
+            if segment.footer().first < next {
+                return Ok(None);
+            }
+            let totals = segment.totals()?;
+            summary.segments += 1;
+            summary.events += totals.events;
+            summary.blocks += totals.blocks;
+            summary.raw_bytes += totals.raw_bytes;
+            summary.wall_times = extent(summary.wall_times, totals.times.wall);
+            summary.cluster_times = extent(summary.cluster_times, totals.times.cluster);
+            summary.add_arrivals(totals.arrivals);
+            summary.add_kinds(totals.kinds, totals.others);
+            next = segment.footer().end;
+        }
+        let mut kinds = Kinds::default();
+        for block in self.blocks(next) {
             let block = block?;
-            for event in block.events() {
-                count.add(&event).map_err(|source| Error::Event { seq: event.seq, source })?;
-            }
-            count.summary.blocks += 1;
-            count.summary.raw_bytes += block.raw_bytes() as u64;
-            progress(block.end());
+            kinds.add(&block);
+            summary.events += block.len() as u64;
+            summary.blocks += 1;
+            summary.raw_bytes += block.raw_bytes() as u64;
+            summary.wall_times = extent(summary.wall_times, block.times().wall);
+            summary.cluster_times = extent(summary.cluster_times, block.times().cluster);
+            summary.add_arrivals(block.arrivals());
         }
-        let mut summary = count.finish();
-        summary.disk_bytes = self.disk_bytes()?;
-        summary.checkpoint = self.checkpoint().cloned();
-        Ok(summary)
+        let (kinds, others) = kinds.finish();
+        summary.add_kinds(kinds, others);
+        Ok(Some(summary))
     }
 }
 
-/// A count as far as it is.
-#[derive(Default)]
-struct Count {
-    summary: Summary,
-    /// By the bytes of `ns`, so that a namespace is decoded once and not for each event.
-    namespaces: HashMap<Vec<u8>, (Namespace, u64)>,
-    /// By the bytes of `operationType`.
-    operations: HashMap<Vec<u8>, (OperationType, u64)>,
-}
-
-impl Count {
-    fn add(&mut self, recorded: &RecordedEvent<'_>) -> Result<(), changetape_core::Error> {
-        let RecordedEvent { event, arrival, .. } = recorded;
-        let summary = &mut self.summary;
-        summary.events += 1;
-        extend(&mut summary.wall_times, event.wall_time()?);
-        extend(&mut summary.cluster_times, event.cluster_time()?);
-        let (first, _) = summary.arrivals.unwrap_or((*arrival, *arrival));
-        summary.arrivals = Some((first, *arrival));
-
-        let value = |name| Ok(find("event", event.as_bytes(), name)?.map(|element| element.value));
-        match value("ns")? {
-            None => summary.without_namespace += 1,
-            Some(ns) => {
-                let decode = || event.namespace();
-                match tally(&mut self.namespaces, ns, Summary::MAX_NAMESPACES, decode)? {
-                    Tally::Counted => {}
-                    Tally::Full => summary.other_namespaces += 1,
-                    Tally::Nothing => summary.without_namespace += 1,
-                }
-            }
-        }
-        let operation = value("operationType")?.unwrap_or_default();
-        // A pipeline of the user's own may have removed it.
-        let decode = || Ok(event.operation_type().ok());
-        match tally(&mut self.operations, operation, Summary::MAX_OPERATIONS, decode)? {
-            Tally::Counted => {}
-            Tally::Full | Tally::Nothing => summary.other_operations += 1,
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Summary {
-        // Servers may order the fields of `ns` one way or the other.
-        for (namespace, events) in self.namespaces.into_values() {
-            *self.summary.namespaces.entry(namespace).or_default() += events;
-        }
-        for (operation, events) in self.operations.into_values() {
-            *self.summary.operations.entry(operation).or_default() += events;
-        }
-        self.summary
-    }
-}
-
-enum Tally {
-    Counted,
-    Full,
-    Nothing,
-}
-
-fn tally<T>(
-    counts: &mut HashMap<Vec<u8>, (T, u64)>,
-    key: &[u8],
+/// Counts events of a kind, or, beyond the limit, among the others.
+fn tally<T: Ord>(
+    counts: &mut BTreeMap<T, u64>,
+    kind: T,
+    events: u64,
     limit: usize,
-    decode: impl FnOnce() -> Result<Option<T>, changetape_core::Error>,
-) -> Result<Tally, changetape_core::Error> {
-    if let Some((_, events)) = counts.get_mut(key) {
-        *events += 1;
-        return Ok(Tally::Counted);
-    }
-    let Some(value) = decode()? else { return Ok(Tally::Nothing) };
-    if counts.len() >= limit {
-        return Ok(Tally::Full);
-    }
-    counts.insert(key.to_vec(), (value, 1));
-    Ok(Tally::Counted)
-}
-
-fn extend<T: Ord + Copy>(extent: &mut Option<(T, T)>, time: Option<T>) {
-    if let Some(time) = time {
-        let (min, max) = extent.unwrap_or((time, time));
-        *extent = Some((min.min(time), max.max(time)));
+    others: &mut u64,
+) {
+    if let Some(count) = counts.get_mut(&kind) {
+        *count += events;
+    } else if counts.len() < limit {
+        counts.insert(kind, events);
+    } else {
+        *others += events;
     }
 }

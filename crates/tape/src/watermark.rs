@@ -3,7 +3,8 @@
 //! Written in place after each append that added events, without a sync of its own: behind
 //! the log it is harmless, ahead of it it never is. It outlives the process that wrote it, so
 //! a log that ends before it has lost something that was durable, which is damage and no
-//! crash. sled alone would take a cut log for one that ended there.
+//! crash. sled alone would take a cut log for one that ended there. It is synced before another
+//! log is begun, so also after a power loss it is not behind a log that was full.
 //!
 //! Layout, little-endian:
 //! ```text

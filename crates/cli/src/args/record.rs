@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changetape_recorder::{Fetch, Limits, RecordOptions, Request, Since, Updates};
+use changetape_recorder::{Fetch, Limits, OnGap, RecordOptions, Request, Since, Updates};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use super::parse::{self, Pipeline};
-use super::{NamespaceArgs, TapeArg, uri};
+use super::{KeepingArgs, NamespaceArgs, TapeArg, uri};
 
 /// Record a deployment's change stream onto a tape
 ///
@@ -85,6 +85,21 @@ pub(crate) struct RecordArgs {
     )]
     full_document_before_change: Option<String>,
 
+    /// What to do when the source's oplog no longer reaches back to where the recording should
+    /// go on, or when it cannot send an event: end (stop), or note a gap on the tape and go on
+    /// where the source can (continue)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        env = "CHANGETAPE_ON_GAP",
+        help_heading = "Recording"
+    )]
+    on_gap: OnGapArg,
+    #[command(flatten)]
+    keeping: KeepingArgs,
+
     /// Events to ask for at a time; a reply also ends at 16 MB
     #[arg(
         long,
@@ -156,6 +171,14 @@ enum UpdatesArg {
     Public,
 }
 
+/// What to do where events are lost to the recording.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum OnGapArg {
+    #[default]
+    Stop,
+    Continue,
+}
+
 impl RecordArgs {
     pub(crate) fn uri(&self) -> anyhow::Result<String> {
         uri::choose(self.uri.as_deref(), self.uri_file.as_deref(), "CHANGETAPE_SOURCE_URI")
@@ -164,6 +187,11 @@ impl RecordArgs {
     pub(crate) fn options(&self) -> RecordOptions {
         RecordOptions {
             since: self.since.clone(),
+            tape: self.keeping.options(),
+            on_gap: match self.on_gap {
+                OnGapArg::Stop => OnGap::Stop,
+                OnGapArg::Continue => OnGap::Continue,
+            },
             request: Request {
                 filter: self.namespaces.filter(),
                 operations: self.namespaces.operations.clone(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::{
-    NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed,
+    AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions,
+    Speed,
 };
 use clap::Args;
 
@@ -116,6 +117,12 @@ struct SelectionArgs {
     /// End before the first event at or after this place
     #[arg(long, value_name = "PLACE", env = "CHANGETAPE_END", help_heading = "Selection")]
     end: Option<Position>,
+    /// Play on where events are known to be missing, instead of not beginning
+    #[arg(long, env = "CHANGETAPE_CROSS_GAPS", value_parser = parse::switch, help_heading = "Selection")]
+    cross_gaps: bool,
+    /// Leave out events that cannot be read because the tape is damaged, instead of ending there
+    #[arg(long, env = "CHANGETAPE_SKIP_DAMAGE", value_parser = parse::switch, help_heading = "Selection")]
+    skip_damage: bool,
 }
 
 /// How events are printed.
@@ -133,6 +140,13 @@ impl SelectionArgs {
             operations: self.namespaces.operations.clone(),
             start: self.start,
             end: self.end,
+        }
+    }
+
+    fn missing(&self) -> Missing {
+        Missing {
+            gaps: if self.cross_gaps { AtGap::Cross } else { AtGap::Refuse },
+            damage: if self.skip_damage { AtDamage::Skip } else { AtDamage::Stop },
         }
     }
 }
@@ -156,6 +170,7 @@ impl ReplayArgs {
         Ok(ReplayOptions {
             selection: self.which.selection(),
             speed: self.speed,
+            missing: self.which.missing(),
             map: map.map_err(|error| Usage::new(error.to_string()))?,
         })
     }
@@ -178,6 +193,7 @@ impl CatArgs {
         ReplayOptions {
             selection: self.which.selection(),
             speed: Speed::Max,
+            missing: self.which.missing(),
             map: NamespaceMap::default(),
         }
     }

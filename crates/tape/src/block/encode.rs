@@ -4,13 +4,16 @@ use std::io;
 use std::ops::Range;
 
 use bson::raw::RawDocument;
-use changetape_core::raw;
-use changetape_core::{Arrival, ClusterTime, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ResumeToken, Seq};
 
-use super::{Header, High, Run, TARGET_RAW_LEN};
+use super::merge::Merged;
+use super::{Header, High, Run, TARGET_RAW_LEN, Times};
 
 /// zstd's fastest proper level; see `docs/decisions/0001-…` for what the others cost.
 const ZSTD_LEVEL: i32 = 1;
+
+/// What is written once more, and then kept, may take longer; see `docs/decisions/0002-…`.
+const SEALED_ZSTD_LEVEL: i32 = 3;
 
 /// What a block is made of.
 pub(crate) struct NewBlock<'a> {
@@ -29,41 +32,65 @@ pub(crate) struct BlockEncoder {
 }
 
 impl BlockEncoder {
+    /// An encoder for blocks that are written while their events arrive.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, raw: Vec::new() })
+        Self::at_level(ZSTD_LEVEL)
+    }
+
+    /// An encoder for blocks that stay.
+    pub(crate) fn for_sealing() -> io::Result<Self> {
+        Self::at_level(SEALED_ZSTD_LEVEL)
+    }
+
+    fn at_level(level: i32) -> io::Result<Self> {
+        Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, raw: Vec::new() })
     }
 
     /// The block's bytes, and the latest times on the tape after it. The caller keeps to
     /// the limits: [`split`] does.
     pub(crate) fn encode(&mut self, new: &NewBlock<'_>) -> io::Result<(Vec<u8>, High)> {
         self.raw.clear();
-        let mut wall = Extent::default();
-        let mut cluster = Extent::default();
+        let mut times = Times::after(new.high);
         for event in new.events {
             self.raw.extend_from_slice(event.as_bytes());
-            let (wall_time, cluster_time) = times(event);
-            wall.add(wall_time);
-            cluster.add(cluster_time);
+            times.add_event(event);
         }
-        let high = High { wall: wall.high(new.high.wall), cluster: cluster.high(new.high.cluster) };
+        let runs = vec![Run { events: stored(new.events.len())?, arrival: new.arrival }];
+        let block = self.finish(new.first, times, runs, new.token)?;
+        Ok((block, times.high))
+    }
+
+    /// One block of several that follow one another. The caller keeps to the limits:
+    /// [`Merged`] does.
+    pub(crate) fn encode_merged(&mut self, merged: &Merged) -> io::Result<Vec<u8>> {
+        self.raw.clear();
+        self.raw.extend_from_slice(&merged.raw);
+        self.finish(merged.first, merged.times, merged.runs.clone(), &merged.token)
+    }
+
+    /// The block whose body is `raw`.
+    fn finish(
+        &mut self,
+        first: Seq,
+        times: Times,
+        runs: Vec<Run>,
+        token: &ResumeToken,
+    ) -> io::Result<Vec<u8>> {
         let body = self.zstd.compress(&self.raw)?;
-        let count = stored(new.events.len())?;
         let header = Header {
-            first: new.first,
-            count,
+            first,
+            count: runs.iter().map(|run| run.events).sum(),
             raw_len: stored(self.raw.len())?,
             body_len: stored(body.len())?,
             body_crc: crc32fast::hash(&body),
-            wall: wall.0,
-            cluster: cluster.0,
-            high,
-            runs: vec![Run { events: count, arrival: new.arrival }],
-            token: new.token.clone(),
+            times,
+            runs,
+            token: token.clone(),
         };
         let mut block = Vec::with_capacity(header.block_len());
         header.encode_into(&mut block);
         block.extend_from_slice(&body);
-        Ok((block, high))
+        Ok(block)
     }
 }
 
@@ -90,60 +117,4 @@ pub(crate) fn split(events: &[&RawDocument]) -> Vec<Range<usize>> {
         runs.push(start..events.len());
     }
     runs
-}
-
-/// The earliest and latest of some times.
-struct Extent<T>(Option<(T, T)>);
-
-impl<T> Default for Extent<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<T: Ord + Copy> Extent<T> {
-    fn add(&mut self, time: Option<T>) {
-        if let Some(time) = time {
-            let (min, max) = self.0.unwrap_or((time, time));
-            self.0 = Some((min.min(time), max.max(time)));
-        }
-    }
-
-    /// The latest of these and of what came before.
-    fn high(&self, before: Option<T>) -> Option<T> {
-        self.0.map(|(_, max)| max).max(before)
-    }
-}
-
-/// An event's times for the header: see the module's specification.
-///
-/// One walk over the event's fields, which stops at the second time found. An event that
-/// cannot be walked is kept as it is, without times: what the server sent is not lost over
-/// what we cannot read of it.
-pub(crate) fn times(event: &RawDocument) -> (Option<WallTime>, Option<ClusterTime>) {
-    const DATE: u8 = 0x09;
-    const TIMESTAMP: u8 = 0x11;
-    let mut wall = None;
-    let mut cluster = None;
-    let elements = raw::elements("event", event.as_bytes()).into_iter().flatten();
-    for element in elements.map_while(Result::ok) {
-        match (element.name, element.kind) {
-            (b"wallTime", DATE) => {
-                wall = element.value.try_into().ok().map(i64::from_le_bytes);
-            }
-            (b"clusterTime", TIMESTAMP) => {
-                cluster = element.value.try_into().ok().map(u64::from_le_bytes);
-            }
-            _ => continue,
-        }
-        if wall.is_some() && cluster.is_some() {
-            break;
-        }
-    }
-    // A BSON timestamp has the counter in its lower half.
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    let cluster =
-        cluster.map(|bits| ClusterTime { seconds: (bits >> 32) as u32, increment: bits as u32 });
-    let wall = wall.map(WallTime::from_millis).or(cluster.map(ClusterTime::wall_time));
-    (wall, cluster)
 }

@@ -1,7 +1,8 @@
 //! The header of a block: read without the body by whoever seeks.
 
-use changetape_core::{Arrival, ClusterTime, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ResumeToken, Seq};
 
+use super::times::{TIMES_LEN, Times};
 use super::{
     BlockError, MAX_EVENTS, MAX_RAW_LEN, MAX_RUNS, MAX_TOKEN_LEN, MIN_EVENT_LEN, Run, max_body_len,
 };
@@ -20,15 +21,12 @@ const AT_BODY_LEN: usize = AT_HEADER_LEN + 4;
 const AT_RAW_LEN: usize = AT_BODY_LEN + 4;
 const AT_COUNT: usize = AT_RAW_LEN + 4;
 const AT_FIRST: usize = AT_COUNT + 4;
-const AT_WALL: usize = AT_FIRST + 8;
-const AT_CLUSTER: usize = AT_WALL + TIMES_LEN;
-const AT_BODY_CRC: usize = AT_CLUSTER + TIMES_LEN;
+const AT_TIMES: usize = AT_FIRST + 8;
+const AT_BODY_CRC: usize = AT_TIMES + TIMES_LEN;
 const AT_RUNS: usize = AT_BODY_CRC + 4;
 const AT_TOKEN_LEN: usize = AT_RUNS + 4;
 /// Where the runs start, and so how long the fixed part is.
 pub(crate) const FIXED_LEN: usize = AT_TOKEN_LEN + 4;
-/// Earliest, latest, latest up to here.
-const TIMES_LEN: usize = 3 * 8;
 const RUN_LEN: usize = 4 + 8 + 8;
 const CHECKSUM_LEN: usize = 4;
 pub(super) const MAX_LEN: usize = FIXED_LEN + MAX_RUNS * RUN_LEN + MAX_TOKEN_LEN + CHECKSUM_LEN;
@@ -45,21 +43,16 @@ pub(crate) const FIELDS: &[(usize, usize)] = &[
     (AT_RAW_LEN, 4),
     (AT_COUNT, 4),
     (AT_FIRST, 8),
-    (AT_WALL, 8),
-    (AT_WALL + 8, 8),
-    (AT_WALL + 16, 8),
-    (AT_CLUSTER, 8),
-    (AT_CLUSTER + 8, 8),
-    (AT_CLUSTER + 16, 8),
+    (AT_TIMES, 8),
+    (AT_TIMES + 8, 8),
+    (AT_TIMES + 16, 8),
+    (AT_TIMES + 24, 8),
+    (AT_TIMES + 32, 8),
+    (AT_TIMES + 40, 8),
     (AT_BODY_CRC, 4),
     (AT_RUNS, 4),
     (AT_TOKEN_LEN, 4),
 ];
-
-const WALL_KNOWN: u8 = 1 << 0;
-const WALL_HIGH_KNOWN: u8 = 1 << 1;
-const CLUSTER_KNOWN: u8 = 1 << 2;
-const CLUSTER_HIGH_KNOWN: u8 = 1 << 3;
 
 /// Everything about a block but its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,20 +62,9 @@ pub(crate) struct Header {
     pub(crate) raw_len: u32,
     pub(crate) body_len: u32,
     pub(crate) body_crc: u32,
-    /// Earliest and latest in the block.
-    pub(crate) wall: Option<(WallTime, WallTime)>,
-    /// Earliest and latest in the block.
-    pub(crate) cluster: Option<(ClusterTime, ClusterTime)>,
-    pub(crate) high: High,
+    pub(crate) times: Times,
     pub(crate) runs: Vec<Run>,
     pub(crate) token: ResumeToken,
-}
-
-/// The latest times on a tape up to some place: they only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct High {
-    pub(crate) wall: Option<WallTime>,
-    pub(crate) cluster: Option<ClusterTime>,
 }
 
 impl Header {
@@ -106,20 +88,13 @@ impl Header {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.push(CODEC_ZSTD);
-        out.push(self.known());
+        out.push(self.times.known());
         out.extend_from_slice(&stored(self.len()));
         out.extend_from_slice(&self.body_len.to_le_bytes());
         out.extend_from_slice(&self.raw_len.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&self.first.get().to_le_bytes());
-        let (wall_min, wall_max) = self.wall.unzip();
-        for time in [wall_min, wall_max, self.high.wall] {
-            out.extend_from_slice(&time.map_or(0, WallTime::as_millis).to_le_bytes());
-        }
-        let (cluster_min, cluster_max) = self.cluster.unzip();
-        for time in [cluster_min, cluster_max, self.high.cluster] {
-            out.extend_from_slice(&time.map_or(0, cluster_to_bits).to_le_bytes());
-        }
+        self.times.encode_into(out);
         out.extend_from_slice(&self.body_crc.to_le_bytes());
         out.extend_from_slice(&stored(self.runs.len()));
         out.extend_from_slice(&stored(self.token.as_bytes().len()));
@@ -131,14 +106,6 @@ impl Header {
         out.extend_from_slice(self.token.as_bytes());
         let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&checksum.to_le_bytes());
-    }
-
-    fn known(&self) -> u8 {
-        let bit = |known: bool, bit: u8| if known { bit } else { 0 };
-        bit(self.wall.is_some(), WALL_KNOWN)
-            | bit(self.high.wall.is_some(), WALL_HIGH_KNOWN)
-            | bit(self.cluster.is_some(), CLUSTER_KNOWN)
-            | bit(self.high.cluster.is_some(), CLUSTER_HIGH_KNOWN)
     }
 
     /// How long the header at the start of `bytes` says it is, if it begins like one.
@@ -192,23 +159,13 @@ impl Header {
         let runs_end = FIXED_LEN + run_count * RUN_LEN;
         let runs = parse_runs(bytes.get(FIXED_LEN..runs_end)?, count)?;
         let token = ResumeToken::from_bytes(bytes.get(runs_end..)?).ok()?;
-        let (wall, wall_high) =
-            times(known & WALL_KNOWN != 0, known & WALL_HIGH_KNOWN != 0, |i| {
-                Some(WallTime::from_millis(u64_at(bytes, AT_WALL + 8 * i)?.cast_signed()))
-            })?;
-        let (cluster, cluster_high) =
-            times(known & CLUSTER_KNOWN != 0, known & CLUSTER_HIGH_KNOWN != 0, |i| {
-                Some(cluster_from_bits(u64_at(bytes, AT_CLUSTER + 8 * i)?))
-            })?;
         Some(Self {
             first,
             count,
             raw_len: u32::try_from(raw_len).ok()?,
             body_len: u32::try_from(body_len).ok()?,
             body_crc: u32_at(bytes, AT_BODY_CRC)?,
-            wall,
-            cluster,
-            high: High { wall: wall_high, cluster: cluster_high },
+            times: Times::decode(known, bytes, AT_TIMES)?,
             runs,
             token,
         })
@@ -217,20 +174,6 @@ impl Header {
 
 const fn header_len(runs: usize, token_len: usize) -> usize {
     FIXED_LEN + runs * RUN_LEN + token_len + CHECKSUM_LEN
-}
-
-type Times<T> = (Option<(T, T)>, Option<T>);
-
-/// Earliest and latest, then the latest up to here, which no block's latest exceeds.
-fn times<T: Ord + Copy>(
-    known: bool,
-    high_known: bool,
-    field: impl Fn(usize) -> Option<T>,
-) -> Option<Times<T>> {
-    let high = if high_known { Some(field(2)?) } else { None };
-    let block = if known { Some((field(0)?, field(1)?)) } else { None };
-    let sound = block.is_none_or(|(min, max)| min <= max && high.is_some_and(|high| max <= high));
-    sound.then_some((block, high))
 }
 
 fn parse_runs(bytes: &[u8], count: u32) -> Option<Vec<Run>> {
@@ -244,13 +187,4 @@ fn parse_runs(bytes: &[u8], count: u32) -> Option<Vec<Run>> {
     }
     let sound = total == count && runs.iter().all(|run| run.events > 0);
     sound.then_some(runs)
-}
-
-fn cluster_to_bits(time: ClusterTime) -> u64 {
-    u64::from(time.seconds) << 32 | u64::from(time.increment)
-}
-
-fn cluster_from_bits(bits: u64) -> ClusterTime {
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    ClusterTime { seconds: (bits >> 32) as u32, increment: bits as u32 }
 }

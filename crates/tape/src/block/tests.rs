@@ -97,8 +97,10 @@ fn a_header_whose_checksum_fits_is_still_not_trusted() {
         ("no runs", |h| h.runs.clear()),
         ("an empty run", |h| h.runs.push(Run { events: 0, arrival: Arrival::default() })),
         ("a Seq beyond the last", |h| h.first = Seq::new(u64::MAX)),
-        ("a wall time later than the latest", |h| h.high.wall = h.wall.map(|(min, _)| min)),
-        ("no latest cluster time", |h| h.high.cluster = None),
+        ("a wall time later than the latest", |h| {
+            h.times.high.wall = h.times.wall.map(|(min, _)| min);
+        }),
+        ("no latest cluster time", |h| h.times.high.cluster = None),
     ];
     for (what, change) in changes {
         assert!(decode(&with_header(&bytes, change)).is_err(), "{what}");
@@ -191,11 +193,11 @@ fn the_header_knows_the_times_also_where_the_wall_clock_runs_backwards() {
     let events = [samples::event_at(1, 500), samples::event_at(2, 300), samples::event_at(3, 400)];
     let (bytes, high) = encode(1, &events, High { wall: wall(900), cluster: None });
     let header = Header::decode(&bytes).unwrap();
-    assert_eq!(header.wall, wall(300).zip(wall(500)));
-    assert_eq!(header.high, high);
+    assert_eq!(header.times.wall, wall(300).zip(wall(500)));
+    assert_eq!(header.times.high, high);
     assert_eq!(high.wall, wall(900), "the latest before it stays the latest");
     let cluster = |increment| ClusterTime { seconds: 1, increment };
-    assert_eq!(header.cluster, Some((cluster(2), cluster(4))));
+    assert_eq!(header.times.cluster, Some((cluster(2), cluster(4))));
     assert_eq!(high.cluster, Some(cluster(4)));
 }
 
@@ -204,11 +206,11 @@ fn an_event_without_a_wall_time_has_the_second_of_its_cluster_time() {
     let time = bson::Timestamp { time: 12, increment: 3 };
     let event = bson::rawdoc! {"_id": {}, "clusterTime": time};
     let expected = ClusterTime { seconds: 12, increment: 3 };
-    assert_eq!(encode::times(&event), (Some(WallTime::from_millis(12_000)), Some(expected)));
-    assert_eq!(encode::times(&bson::rawdoc! {"_id": {}}), (None, None));
+    assert_eq!(times(&event), (Some(WallTime::from_millis(12_000)), Some(expected)));
+    assert_eq!(times(&bson::rawdoc! {"_id": {}}), (None, None));
     let (bytes, high) = encode(0, &[bson::rawdoc! {}], High::default());
     let header = Header::decode(&bytes).unwrap();
-    assert_eq!((header.wall, header.cluster, high), (None, None, High::default()));
+    assert_eq!((header.times.wall, header.times.cluster, high), (None, None, High::default()));
 }
 
 #[test]

@@ -33,10 +33,10 @@ impl Blobs {
         let mut highest = None;
         for name in new {
             let path = self.dir.join(name.to_string());
-            match File::open(&path).and_then(|file| file.sync_data()) {
+            match File::open(&path) {
                 // Already superseded by another.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                result => result.map_err(Error::io("sync", &path))?,
+                file => disk::sync_file(&file.map_err(Error::io("open", &path))?, &path)?,
             }
             highest = highest.max(Some(name));
         }

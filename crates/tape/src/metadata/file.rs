@@ -1,14 +1,8 @@
-//! The file `metadata`.
+//! Metadata as a document, and the file `metadata` that holds it.
 //!
-//! Layout, little-endian:
-//! ```text
-//! offset  size  field
-//! 0       4     magic "CTMD"
-//! 4       4     length L of the document
-//! 8       L     a BSON document: see `encode` below and docs/tape-format.md
-//! 8+L     4     CRC-32 of all before it
-//! ```
-//! A field that is absent has no value, as `replicaSetId` of a source that would not tell.
+//! A frame (see `frame`, magic "CTMD") around a BSON document: see [`to_document`] and
+//! docs/tape-format.md. A field that is absent has no value, as `replicaSetId` of a source that
+//! would not tell.
 
 use std::path::Path;
 
@@ -17,17 +11,10 @@ use bson::{Bson, Document, doc};
 use changetape_core::{NamespaceFilter, NamespacePattern, OperationType};
 
 use super::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
-use crate::bytes::{len_at, u32_at};
+use crate::frame::{self, Magic};
 use crate::{Error, disk, layout};
 
-pub(crate) const MAGIC: [u8; 4] = *b"CTMD";
-const AT_LEN: usize = MAGIC.len();
-const AT_DOCUMENT: usize = AT_LEN + 4;
-const CRC_LEN: usize = 4;
-
-/// A pipeline is part of a command, whose length the server bounds.
-const MAX_DOCUMENT_LEN: usize = 16 << 20;
-const MAX_LEN: u64 = (AT_DOCUMENT + MAX_DOCUMENT_LEN + CRC_LEN) as u64;
+pub(crate) const MAGIC: Magic = *b"CTMD";
 
 /// Writes the file of a new tape.
 pub(crate) fn create(dir: &Path, metadata: &Metadata) -> Result<(), Error> {
@@ -39,12 +26,22 @@ pub(crate) fn create(dir: &Path, metadata: &Metadata) -> Result<(), Error> {
 
 /// Reads a tape's file; `None` if it is not what was written.
 pub(crate) fn read(tape: &Path) -> Result<Option<Metadata>, Error> {
-    let bytes = disk::read_small(&tape.join(layout::METADATA), MAX_LEN)?;
+    let bytes = disk::read_small(&tape.join(layout::METADATA), frame::MAX_LEN as u64)?;
     Ok(bytes.and_then(|bytes| decode(&bytes)))
 }
 
 /// The file's bytes; `None` if the document is longer than allowed.
 pub(crate) fn encode(metadata: &Metadata) -> Option<Vec<u8>> {
+    frame::encode(MAGIC, &to_document(metadata)?)
+}
+
+/// `None` if the bytes are not what was written.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Metadata> {
+    from_document(frame::decode(MAGIC, bytes)?)
+}
+
+/// Metadata as a document; `None` if it cannot be one.
+pub(crate) fn to_document(metadata: &Metadata) -> Option<RawDocumentBuf> {
     let Metadata { source, stream, created_by, created_at } = metadata;
     let text = |values: &[NamespacePattern]| values.iter().map(ToString::to_string).collect();
     let include: Vec<String> = text(&stream.filter.include);
@@ -73,26 +70,11 @@ pub(crate) fn encode(metadata: &Metadata) -> Option<Vec<u8>> {
     stream.pipeline.iter().for_each(|stage| pipeline.push(stage.clone()));
     document.append(bson::cstr!("pipeline"), pipeline);
 
-    let document = document.as_bytes();
-    if document.len() > MAX_DOCUMENT_LEN {
-        return None;
-    }
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&u32::try_from(document.len()).ok()?.to_le_bytes());
-    bytes.extend_from_slice(document);
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    Some(bytes)
+    Some(document)
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Option<Metadata> {
-    let checked = bytes.len().checked_sub(CRC_LEN)?;
-    let whole = bytes.starts_with(&MAGIC)
-        && AT_DOCUMENT.checked_add(len_at(bytes, AT_LEN)?)? == checked
-        && crc32fast::hash(bytes.get(..checked)?) == u32_at(bytes, checked)?;
-    if !whole {
-        return None;
-    }
-    let raw = RawDocument::from_bytes(bytes.get(AT_DOCUMENT..checked)?).ok()?;
+/// Reads what [`to_document`] made.
+pub(crate) fn from_document(raw: &RawDocument) -> Option<Metadata> {
     let document = Document::try_from(raw).ok()?;
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     let texts = |name: &str| {

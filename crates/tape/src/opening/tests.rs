@@ -1,113 +1,153 @@
-//! Goal: a log that sled opens without complaint, but that is not one run of blocks with the
-//! checkpoint at its end, is refused; and what a kill leaves beside the log is no damage.
-//! Method: logs written block by block, past `TapeWriter`.
+//! Goal: what a killed process leaves is sealed as far as it was durable, and further where it is
+//! whole; what was durable and is gone is damage, and nothing is changed then.
+//! Method: logs written append by append, past `TapeWriter`.
 
 use super::*;
+use crate::log::{Appended, Log};
 use crate::samples::{self, block};
-use crate::{TapeReader, TapeWriter};
+use crate::{Gap, TapeReader, TapeWriter, watermark};
 
 struct Made {
     _dir: tempfile::TempDir,
     path: PathBuf,
 }
 
-/// A tape that was not closed, whose log holds these blocks under these keys.
-fn tape_with(blocks: Vec<(u64, Vec<u8>)>, next: u64) -> Made {
+/// One append: blocks as first and end, a gap, and where its checkpoint continues.
+type Append<'a> = (&'a [(u64, u64)], Option<u64>, u64);
+
+/// A tape that was not closed: its sealed events, logs of some appends, and the watermark.
+fn tape_with(sealed: u64, logs: &[&[Append<'_>]], durable: u64) -> Made {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
-    drop(TapeWriter::create(&path, samples::metadata()).unwrap());
-    let mut log = Log::open(&path.join(layout::LOG)).unwrap();
-    let checkpoint = Checkpoint { token: samples::token(next), next: Seq::new(next) };
-    let blocks = blocks.into_iter().map(|(key, block)| (Seq::new(key), block)).collect();
-    log.append(blocks, &checkpoint).unwrap();
-    log.close().unwrap();
+    let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
+    samples::append(&mut writer, 0..sealed);
+    writer.close().unwrap();
+    for (number, appends) in (1..).zip(logs) {
+        let (log, mut end) = Log::create(&layout::log(&path, LogNumber(number))).unwrap();
+        for (blocks, gap, next) in *appends {
+            let encoded = |(first, end): &(u64, u64)| (Seq::new(*first), block(*first, *end));
+            let appended = Appended {
+                blocks: blocks.iter().map(encoded).collect(),
+                gap: gap.map(samples::gap),
+                checkpoint: Checkpoint {
+                    token: samples::token(next + 1000),
+                    next: Seq::new(*next),
+                },
+            };
+            log.apply(appended, &mut end).unwrap();
+            log.sync(&mut end).unwrap();
+        }
+        log.close().unwrap();
+    }
+    disk::replace(&path.join(layout::DURABLE), &watermark::encode(Seq::new(durable))).unwrap();
     Made { _dir: dir, path }
 }
 
-fn what_is_wrong(made: &Made) -> String {
-    match TapeReader::open(&made.path) {
-        Ok(_) => String::new(),
-        Err(Error::Damaged { damage, .. }) => damage.what,
-        Err(error) => error.to_string(),
-    }
-}
-
-#[test]
-fn blocks_in_order_up_to_the_checkpoint_are_a_tape() {
-    let made = tape_with(vec![(0, block(0, 5)), (5, block(5, 9))], 9);
-    assert_eq!(what_is_wrong(&made), "");
-}
-
-#[test]
-fn anything_else_is_damage() {
-    let swapped = vec![(0, block(0, 5)), (5, block(6, 9))];
-    for (blocks, next, expected) in [
-        (vec![(0, block(0, 5)), (7, block(7, 9))], 9, "after #5 the log continues at #7"),
-        (vec![(3, block(3, 5))], 5, "after #0 the log continues at #3"),
-        (vec![(0, block(0, 5))], 7, "the blocks end at #5, the checkpoint at #7"),
-        (vec![(0, block(0, 5))], 3, "the blocks end at #5, the checkpoint at #3"),
-        (vec![], 3, "the blocks end at #0, the checkpoint at #3"),
-        (swapped, 9, "the block of #5 says that it begins at #6"),
-        (vec![(0, b"CTBK".to_vec())], 5, "the block at #0: no block begins here"),
-    ] {
-        assert_eq!(what_is_wrong(&tape_with(blocks, next)), expected);
-    }
-}
-
-#[test]
-fn a_block_of_a_newer_version_is_no_damage() {
-    let mut newer = block(5, 9);
-    newer[4] = 9;
-    let header_len = Header::stated_len(&newer).unwrap();
-    let crc = crc32fast::hash(&newer[..header_len - 4]);
-    newer[header_len - 4..header_len].copy_from_slice(&crc.to_le_bytes());
-    let made = tape_with(vec![(0, block(0, 5)), (5, newer)], 9);
-    assert!(what_is_wrong(&made).contains("has block version 9, and this program reads"));
-}
-
-#[test]
-fn a_body_that_was_damaged_is_found_when_it_is_read() {
-    let mut hit = block(5, 9);
-    *hit.last_mut().unwrap() ^= 1;
-    let made = tape_with(vec![(0, block(0, 5)), (5, hit), (9, block(9, 11))], 11);
+/// What an opened tape holds: its end, and the token to go on after.
+fn holds(made: &Made) -> (u64, changetape_core::ResumeToken) {
     let reader = TapeReader::open(&made.path).unwrap();
-    let mut blocks = reader.blocks(Seq::ZERO);
-    assert_eq!(blocks.next().unwrap().unwrap().end(), Seq::new(5));
-    let Err(Error::Damaged { damage, .. }) = blocks.next().unwrap() else { panic!("not damaged") };
-    assert!(damage.what.starts_with("the block at #5: body checksum mismatch (expected "));
-    assert_eq!((damage.from, damage.end), (Seq::new(5), Seq::new(11)));
-    assert!(blocks.next().is_none(), "ends after the first error");
-    assert!(reader.summary(&mut |_| ()).is_err());
+    let events = reader.blocks(Seq::ZERO).map(|block| block.unwrap().len() as u64).sum::<u64>();
+    assert_eq!(reader.end().get(), events);
+    let tail = layout::logs(&made.path).unwrap();
+    assert!(tail.is_empty(), "everything is sealed");
+    (events, reader.checkpoint().unwrap().token)
+}
+
+fn what_is_wrong(made: &Made) -> String {
+    let before = samples::image(&made.path);
+    let Err(Error::Damaged { damage, .. }) = TapeReader::open(&made.path) else {
+        panic!("it could be opened")
+    };
+    assert_eq!(samples::image(&made.path), before, "something was changed");
+    assert!(matches!(open(&made.path), Err(Error::Damaged { .. })));
+    assert_eq!(samples::image(&made.path), before, "something was changed");
+    damage.to_string()
 }
 
 #[test]
-fn a_hole_is_found_at_the_latest_when_it_is_read() {
-    for second in [7, 4] {
-        let expected = format!("where #5 should be, the log holds #{second} to #9");
-        let made = tape_with(vec![(0, block(0, 5)), (second, block(second, 9))], 9);
-        // As if it had been closed so.
-        settle(&made.path, Seq::new(9)).unwrap();
+fn what_was_not_sealed_is_sealed() {
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9), (&[(9, 12), (12, 15)], None, 15)]];
+    assert_eq!(holds(&tape_with(5, logs, 15)), (15, samples::token(1015)));
+    // The watermark may be behind.
+    assert_eq!(holds(&tape_with(5, logs, 9)), (15, samples::token(1015)));
+    // One log was being sealed while the next was filled.
+    let two: &[&[Append<'_>]] = &[logs[0], &[(&[(15, 20)], None, 20), (&[], None, 20)]];
+    assert_eq!(holds(&tape_with(5, two, 20)), (20, samples::token(1020)));
+    // A log that nothing was appended to, and one whose token only moved.
+    assert_eq!(holds(&tape_with(5, &[&[]], 5)), (5, samples::token(5)));
+    assert_eq!(holds(&tape_with(5, &[&[(&[], None, 5)]], 5)), (5, samples::token(1005)));
+    assert_eq!(holds(&tape_with(0, &[&[(&[], None, 0)]], 0)), (0, samples::token(1000)));
+}
+
+#[test]
+fn what_was_sealed_already_is_not_sealed_again() {
+    let logs: &[&[Append<'_>]] = &[&[(&[(0, 5)], None, 5)], &[(&[(5, 9)], None, 9)]];
+    assert_eq!(holds(&tape_with(5, logs, 9)), (9, samples::token(1009)));
+    assert_eq!(holds(&tape_with(9, logs, 9)), (9, samples::token(1009)));
+}
+
+#[test]
+fn an_append_that_was_not_finished_counts_as_far_as_it_is_whole() {
+    // Its second block never reached the disk, nor did its checkpoint: the stream goes on after
+    // the first one's last event.
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9), (&[(9, 12)], None, 15)]];
+    assert_eq!(holds(&tape_with(5, logs, 9)), (12, samples::token(12)));
+    // Its first one did not.
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9), (&[(12, 15)], None, 15)]];
+    assert_eq!(holds(&tape_with(5, logs, 9)), (9, samples::token(1009)));
+    // Nor did it where it was the first into its log, or behind another that did.
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9)], &[(&[(12, 15)], None, 15)]];
+    assert_eq!(holds(&tape_with(5, logs, 9)), (9, samples::token(1009)));
+    let second: &[Append<'_>] = &[(&[(9, 10)], None, 10), (&[(12, 15)], None, 15)];
+    assert_eq!(holds(&tape_with(5, &[logs[0], second], 10)), (10, samples::token(1010)));
+}
+
+#[test]
+fn what_was_durable_and_is_gone_is_damage() {
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9)]];
+    let made = tape_with(5, logs, 12);
+    let gone = "events #9 to #11 were durable and are gone; events #9 to #11 cannot be read";
+    assert_eq!(what_is_wrong(&made), gone);
+    assert!(what_is_wrong(&tape_with(5, &[], 6)).starts_with("events #5 to #5 were durable"));
+    // A log was begun behind what is not there.
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9)], &[(&[(12, 15)], None, 15)]];
+    assert!(what_is_wrong(&tape_with(5, logs, 12)).starts_with("events #9 to #11 were durable"));
+    // A hole.
+    let logs: &[&[Append<'_>]] = &[&[(&[(5, 9)], None, 9), (&[(12, 15)], None, 15)]];
+    assert!(what_is_wrong(&tape_with(5, logs, 15)).starts_with("events #9 to #14 were durable"));
+}
+
+#[test]
+fn a_gap_is_kept_once() {
+    let gaps = |made: &Made| {
         let reader = TapeReader::open(&made.path).unwrap();
-        let result = reader.blocks(Seq::ZERO).collect::<Result<Vec<_>, _>>();
-        match result {
-            Err(Error::Damaged { damage, .. }) => assert_eq!(damage.what, expected),
-            other => panic!("{other:?}"),
-        }
-    }
+        reader.gaps().iter().map(|gap: &Gap| gap.at.get()).collect::<Vec<_>>()
+    };
+    let logs: &[&[Append<'_>]] = &[&[(&[], Some(5), 5), (&[(5, 9)], None, 9), (&[], Some(9), 9)]];
+    let made = tape_with(5, logs, 9);
+    assert_eq!(gaps(&made), [5, 9]);
+    assert_eq!(gaps(&made), [5, 9]);
+    // The process was killed between writing the catalog and removing the log.
+    let (log, mut end) = Log::create(&layout::log(&made.path, LogNumber::FIRST)).unwrap();
+    let checkpoint = Checkpoint { token: samples::token(1009), next: Seq::new(9) };
+    let appended = Appended { blocks: Vec::new(), gap: Some(samples::gap(9)), checkpoint };
+    log.apply(appended, &mut end).unwrap();
+    log.sync(&mut end).unwrap();
+    drop((log, end));
+    assert_eq!(gaps(&made), [5, 9]);
 }
 
 #[test]
-fn what_a_killed_process_left_beside_the_log_is_no_damage() {
-    let made = tape_with(vec![(0, block(0, 5))], 5);
-    let half = made.path.join("log/snap.7FFFFFFFFFFFFFFF.generating");
-    for purpose in [Purpose::Reading, Purpose::Recording] {
-        closed::remove(&made.path).unwrap();
-        fs::write(&half, "half a snapshot").unwrap();
-        fs::create_dir_all(made.path.join("rehearsal/blobs")).unwrap();
-        fs::write(made.path.join("rehearsal/db"), "half a copy").unwrap();
-        fs::write(made.path.join("closed.new"), "half").unwrap();
-        let opened = open(&made.path, purpose).unwrap();
-        assert_eq!(opened.end.next(), Seq::new(5));
-        assert!(!half.exists() && !made.path.join("rehearsal").exists());
+fn what_a_killed_process_left_beside_is_removed() {
+    let made = tape_with(5, &[&[(&[(5, 9)], None, 9)]], 9);
+    let left = ["segments/00000007.new", "segments/merge.new", "catalog.new"];
+    let stale = layout::segment(&made.path, &(Seq::new(0)..Seq::new(3)));
+    std::fs::write(&stale, "merged into another").unwrap();
+    for name in left {
+        std::fs::write(made.path.join(name), "half").unwrap();
     }
+    let opened = open(&made.path).unwrap();
+    assert_eq!(opened.catalog.next, Seq::new(9));
+    assert!(!stale.exists());
+    assert!(!left.iter().any(|name| made.path.join(name).exists()));
 }

@@ -1,20 +1,22 @@
 //! Goal: what is appended is what is read, to the byte, in order, with its arrival and token.
-//! Method: tapes of random batches, written over several openings, read whole and in part.
+//! Method: tapes of random batches, written over several openings with segments of random
+//! sizes, so that logs are rotated and segments merged; read whole and in part. The seed is
+//! printed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
 
 use bson::rawdoc;
 use changetape_core::{Namespace, OperationType, Seq};
-use changetape_tape::{Batch, Block, Error, TapeReader, TapeWriter, tape_exists};
+use changetape_tape::{
+    Batch, Block, Error, Summary, Tail, TapeOptions, TapeReader, TapeWriter, tape_exists,
+};
 
 use crate::samples;
 
 #[test]
 fn what_is_appended_over_many_openings_is_what_is_read() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = samples::seeded();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
     let mut writer = samples::tape_of(&path, []);
@@ -28,19 +30,21 @@ fn what_is_appended_over_many_openings_is_what_is_read() {
             batches.insert(next, samples::arrival(next));
             next += len;
         }
-        let checkpoint = writer.checkpoint().cloned();
+        let checkpoint = writer.checkpoint();
         assert_eq!(checkpoint.as_ref().unwrap().next, Seq::new(next));
         assert_eq!(checkpoint.as_ref().unwrap().token, samples::token(next));
         if random.bool() {
             writer.close().unwrap();
             let reader = TapeReader::open(&path).unwrap();
-            assert_eq!(reader.checkpoint(), checkpoint.as_ref());
+            assert_eq!(reader.checkpoint(), checkpoint);
             samples::check_holds(&reader, next);
         } else {
             drop(writer);
         }
-        writer = reopen(&path);
-        assert_eq!(writer.checkpoint(), checkpoint.as_ref());
+        assert!(tape_exists(&path));
+        let segment_size = [1, 30_000, 300_000, TapeOptions::DEFAULT_SEGMENT_SIZE];
+        writer = samples::of_size(*random.choice(&segment_size).unwrap()).open(&path).unwrap();
+        assert_eq!(writer.checkpoint(), checkpoint);
     }
     drop(writer);
 
@@ -62,9 +66,30 @@ fn what_is_appended_over_many_openings_is_what_is_read() {
     assert!(reader.blocks(Seq::new(u64::MAX)).next().is_none());
 }
 
-fn reopen(path: &Path) -> TapeWriter {
-    assert!(tape_exists(path));
-    TapeWriter::open(path).unwrap()
+#[test]
+fn full_logs_are_sealed_and_small_segments_merged_while_the_recording_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let mut writer = samples::of_size(200_000).create(&path, samples::metadata()).unwrap();
+    let mut next = 0;
+    while writer.sealed().segments < 4 {
+        samples::append(&mut writer, next..next + 200).unwrap();
+        next += 200;
+    }
+    writer.close().unwrap();
+    for n in 1..=12 {
+        let mut writer = samples::of_size(200_000).open(&path).unwrap();
+        samples::append(&mut writer, next..next + n).unwrap();
+        next += n;
+        writer.close().unwrap();
+    }
+    let reader = TapeReader::open(&path).unwrap();
+    let segments = reader.summary().unwrap().segments;
+    assert!((4..10).contains(&segments), "{segments} of 17");
+    assert_eq!(fs::read_dir(path.join("segments")).unwrap().count() as u64, segments);
+    assert_eq!(fs::read_dir(path.join("log")).unwrap().count(), 0);
+    samples::check_holds(&reader, next);
+    samples::check_sound(&path);
 }
 
 #[test]
@@ -77,8 +102,13 @@ fn a_new_tape_is_empty_and_can_be_read() {
     let reader = TapeReader::open(&path).unwrap();
     assert_eq!((reader.end(), reader.checkpoint()), (Seq::ZERO, None));
     assert!(reader.blocks(Seq::ZERO).next().is_none());
-    let summary = reader.summary(&mut |_| panic!("nothing to tell")).unwrap();
+    assert_eq!(
+        (reader.start(), reader.tail(), reader.dropped()),
+        (Seq::ZERO, &Tail::Nothing, None)
+    );
+    let summary = reader.summary().unwrap();
     assert_eq!((summary.events, summary.wall_times, summary.arrivals), (0, None, None));
+    assert_eq!((summary.segments, summary.blocks), (0, 0));
     assert!(reader.disk_bytes().unwrap() > 0);
 }
 
@@ -92,7 +122,11 @@ fn an_empty_batch_moves_the_token_only() {
         let batch = Batch { events: &[], token: &token, arrival: samples::arrival(n) };
         assert_eq!(writer.append(&batch).unwrap(), Seq::new(5)..Seq::new(5));
         assert_eq!(writer.checkpoint().unwrap().token, token);
-        drop(writer);
+        if n == 100 {
+            drop(writer);
+        } else {
+            writer.close().unwrap();
+        }
         writer = TapeWriter::open(&path).unwrap();
         assert_eq!(writer.checkpoint().unwrap().token, token);
     }
@@ -119,16 +153,24 @@ fn an_empty_batch_is_kept_also_where_there_is_no_event_yet() {
 fn a_large_batch_becomes_several_blocks_each_with_the_token_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
-    samples::tape_of(&path, [5_000]).close().unwrap();
-    let reader = TapeReader::open(&path).unwrap();
+    let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
+    samples::append(&mut writer, 0..5_000).unwrap();
+    let live = check_tokens(&writer.reader());
+    writer.close().unwrap();
+    let sealed = check_tokens(&TapeReader::open(&path).unwrap());
+    assert!(1 < sealed && sealed < live && 3 < live, "{live} blocks, then {sealed}");
+}
+
+/// Checks the tokens of a batch of 5000 events; how many blocks it has become.
+fn check_tokens(reader: &TapeReader) -> usize {
     let blocks: Vec<Block> = reader.blocks(Seq::ZERO).map(Result::unwrap).collect();
-    assert!(blocks.len() > 3, "{} blocks", blocks.len());
     let (last, others) = blocks.split_last().unwrap();
     assert_eq!(last.token(), &samples::token(5_000), "the batch's own");
     for block in others {
         let event = block.events().last().unwrap();
         assert_eq!(block.token(), &event.event.token().unwrap(), "the last event's own");
     }
+    blocks.len()
 }
 
 #[test]
@@ -141,9 +183,10 @@ fn events_larger_than_any_page_come_back_and_are_durable_beside_the_database() {
         rawdoc! {"_id": {"_data": "82"}, "fullDocument": {"text": text}}
     };
     let events = [large(), samples::event(1), large()];
-    let mut writer = samples::tape_of(&path, []);
+    let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
     samples::append_events(&mut writer, 0, &events).unwrap();
-    let blobs = std::fs::read_dir(path.join("log/blobs")).unwrap().count();
+    let log = fs::read_dir(path.join("log")).unwrap().next().unwrap().unwrap().path();
+    let blobs = fs::read_dir(log.join("blobs")).unwrap().count();
     assert!(blobs >= 2, "{blobs} files in blobs/");
     writer.close().unwrap();
     let reader = TapeReader::open(&path).unwrap();
@@ -172,13 +215,28 @@ fn an_event_too_large_is_refused_and_the_tape_goes_on() {
 fn the_summary_counts_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
-    samples::tape_of(&path, [10, 1_000, 20]).close().unwrap();
+    let mut writer = samples::of_size(1).create(&path, samples::metadata()).unwrap();
+    samples::append(&mut writer, 0..10).unwrap();
+    samples::append(&mut writer, 10..1_010).unwrap();
+    let live = writer.reader();
+    writer.close().unwrap();
+    let mut writer = samples::of_size(1).open(&path).unwrap();
+    samples::append(&mut writer, 1_010..1_030).unwrap();
+    // Partly sealed, partly not.
+    check_summary(&writer.reader());
+    writer.close().unwrap();
+    assert_eq!(live.summary().unwrap().events, 1_010, "what it knew when it ended");
     let reader = TapeReader::open(&path).unwrap();
-    let mut told = Vec::new();
-    let summary = reader.summary(&mut |seq| told.push(seq)).unwrap();
+    let summary = check_summary(&reader);
+    assert!(summary.segments >= 2);
+    assert_eq!(summary.disk_bytes, reader.disk_bytes().unwrap());
+}
+
+fn check_summary(reader: &TapeReader) -> Summary {
+    let summary = reader.summary().unwrap();
+    assert_eq!((summary.start, summary.end), (Seq::ZERO, Seq::new(1_030)));
+    assert_eq!(summary.blocks, reader.blocks(Seq::ZERO).count() as u64);
     assert_eq!(summary.events, 1_030);
-    assert_eq!(summary.blocks, told.len() as u64);
-    assert_eq!(told.last(), Some(&Seq::new(1_030)));
     let raw: usize = (0..1_030).map(|n| samples::event(n).as_bytes().len()).sum();
     assert_eq!(summary.raw_bytes, raw as u64);
     for (n, name) in (0..).zip(samples::NAMESPACES) {
@@ -194,8 +252,10 @@ fn the_summary_counts_what_is_there() {
     let (first, last) = summary.cluster_times.unwrap();
     assert_eq!((first.to_string(), last.to_string()), ("1:1".into(), "103:10".into()));
     assert_eq!(summary.arrivals, Some((samples::arrival(0), samples::arrival(1_010))));
-    assert_eq!(summary.checkpoint.as_ref(), reader.checkpoint());
+    assert_eq!(summary.checkpoint, reader.checkpoint());
+    assert_eq!((&summary.gaps[..], summary.dropped), (&[][..], None));
     assert!(summary.disk_bytes > 0);
+    summary
 }
 
 #[test]
@@ -217,7 +277,7 @@ fn namespaces_and_operations_without_end_are_counted_up_to_a_bound() {
         }
     }
     writer.close().unwrap();
-    let summary = TapeReader::open(&path).unwrap().summary(&mut |_| ()).unwrap();
+    let summary = TapeReader::open(&path).unwrap().summary().unwrap();
     assert_eq!(summary.namespaces.len(), 10_000);
     assert_eq!((summary.other_namespaces, summary.without_namespace), (400, 1));
     assert_eq!(summary.operations.len(), 100);

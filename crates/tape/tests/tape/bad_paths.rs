@@ -9,7 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use changetape_tape::{Error, TapeReader, TapeWriter, tape_exists};
+use changetape_core::Seq;
+use changetape_tape::{Error, Tail, TapeReader, TapeWriter, repair, tape_exists, verify};
 
 use crate::samples;
 
@@ -26,21 +27,24 @@ fn child() {
     let path = Path::new(&path);
     match doing.as_str() {
         "record" => {
-            let _writer = TapeWriter::open(path).unwrap();
+            let mut writer = TapeWriter::open(path).unwrap();
+            samples::append(&mut writer, 3..8).unwrap();
             println!("\nopen");
             std::io::stdin().read_line(&mut String::new()).unwrap();
         }
-        "read" => {
-            let _reader = TapeReader::open(path).unwrap();
-            println!("\nopen");
-            std::io::stdin().read_line(&mut String::new()).unwrap();
-        }
-        _ => {
-            println!("\nsays {}", TapeReader::open(path).unwrap_err());
+        "say" => {
+            match TapeReader::open(path) {
+                Ok(reader) => {
+                    samples::check_holds(&reader, reader.end().get());
+                    println!("\nsays {} {:?}", reader.end(), reader.tail());
+                }
+                Err(error) => println!("\nsays {error}"),
+            }
             println!("\nsays {}", TapeWriter::open(path).unwrap_err());
             let new = path.with_extension("new");
             println!("\nsays {}", TapeWriter::create(&new, samples::metadata()).unwrap_err());
         }
+        other => panic!("{other}"),
     }
 }
 
@@ -131,47 +135,82 @@ fn who_has_the_tape_open_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
     samples::tape_of(&path, [3]).close().unwrap();
-    for (doing, word) in [("record", "recording"), ("read", "reading")] {
-        let mut child = start(&path, doing, None);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap() == "open"));
-        let holder = format!("{word}, pid {} on host ", child.id());
-        says(TapeReader::open(&path), &holder);
-        says(TapeWriter::open(&path), &holder);
-        says(TapeWriter::open(&path), "wait for it to end, or end it");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        samples::check_holds(&TapeReader::open(&path).unwrap(), 3);
-    }
-    let _reader = TapeReader::open(&path).unwrap();
-    says(TapeWriter::open(&path), &format!("reading, pid {}", std::process::id()));
+    let mut child = start(&path, "record", None);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "open"));
+    let holder = format!("recording, pid {} on host ", child.id());
+    says(TapeWriter::open(&path), &holder);
+    says(TapeWriter::open(&path), "wait for it to end, or end it");
+    says(repair(&path, &mut |_, _| ()), &holder);
+    assert_eq!(verify(&path, &mut |_, _| ()).unwrap().recording.unwrap().pid, Some(child.id()));
+    // Who reads sees what is sealed.
+    let beside = TapeReader::open(&path).unwrap();
+    let Tail::BeingRecorded(recorder) = beside.tail() else { panic!("{:?}", beside.tail()) };
+    assert_eq!(recorder.pid, Some(child.id()));
+    assert!(recorder.host.as_ref().is_some_and(|host| !host.is_empty()));
+    samples::check_holds(&beside, 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let reader = TapeReader::open(&path).unwrap();
+    assert_eq!(reader.tail(), &Tail::Nothing);
+    samples::check_holds(&reader, 8);
+    // Nor does who reads keep anyone from recording.
+    TapeWriter::open(&path).unwrap().close().unwrap();
+    drop((reader, beside));
 }
 
-#[test]
-fn who_is_not_permitted_is_told_what_and_what_to_do() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("orders.tape");
-    samples::tape_of(&path, [3]).close().unwrap();
+/// Makes a directory, and the tape in it, what another user may read but not change, and runs a
+/// child as that user; what it says of reading, recording, and making a tape.
+fn as_another_user(dir: &Path, path: &Path) -> [String; 3] {
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     // Root may do anything, so it becomes somebody else.
     let root = rustix::process::geteuid().is_root();
     if root {
-        mode(dir.path(), 0o755);
-        mode(&path, 0o755);
+        mode(dir, 0o755);
     } else {
         mode(&path.join("lock"), 0o444);
-        mode(dir.path(), 0o555);
+        mode(dir, 0o555);
     }
-    let child = start(&path, "say", root.then_some(NOBODY)).wait_with_output().unwrap();
-    mode(dir.path(), 0o755);
+    let child = start(path, "say", root.then_some(NOBODY)).wait_with_output().unwrap();
+    mode(dir, 0o755);
     let output = String::from_utf8(child.stdout).unwrap();
     let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("says ")).collect();
-    let lock = path.join("lock");
-    let expected =
-        format!("not permitted to open {}; run as the user who owns the tape", lock.display());
     let [reading, recording, creating] = said[..] else { panic!("{output}") };
-    assert_eq!((reading, recording), (expected.as_str(), expected.as_str()));
-    assert!(creating.starts_with("not permitted to create "), "{creating}");
+    [reading, recording, creating].map(str::to_owned)
+}
+
+#[test]
+fn who_may_not_write_reads_what_is_sealed_and_is_told_what_to_do() {
+    for (crashed, tail) in [(false, "Nothing"), (true, "NotSealed")] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        samples::tape_of(&path, [3]).close().unwrap();
+        if crashed {
+            let mut writer = TapeWriter::open(&path).unwrap();
+            samples::append(&mut writer, 3..8).unwrap();
+        }
+        let [reading, recording, creating] = as_another_user(dir.path(), &path);
+        assert_eq!(reading, format!("{} {tail}", Seq::new(3)));
+        let lock = path.join("lock");
+        let expected =
+            format!("not permitted to open {}; run as the user who owns the tape", lock.display());
+        assert_eq!(recording, expected);
+        assert!(creating.starts_with("not permitted to create "), "{creating}");
+        samples::check_holds(&TapeReader::open(&path).unwrap(), if crashed { 8 } else { 3 });
+    }
+}
+
+#[test]
+fn who_may_not_read_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    samples::tape_of(&path, [3]).close().unwrap();
+    fs::set_permissions(path.join("catalog"), fs::Permissions::from_mode(0o000)).unwrap();
+    let [reading, ..] = as_another_user(dir.path(), &path);
+    let catalog = path.join("catalog");
+    let expected =
+        format!("not permitted to read {}; run as the user who owns the tape", catalog.display());
+    assert_eq!(reading, expected);
 }

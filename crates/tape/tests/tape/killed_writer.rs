@@ -2,10 +2,13 @@
 //! everything that was acknowledged, in order, and its checkpoint fits.
 //! Method: a child process (this test binary, told so by its environment) appends and prints
 //! what was acknowledged; it gets SIGKILL at a random moment, while it makes, opens, recovers,
-//! appends or closes; then the tape is opened and compared. The seed is printed, and
-//! `CHANGETAPE_TEST_SEED` repeats a run as far as the scheduler lets it;
-//! `CHANGETAPE_TEST_KILLS` kills more often than the default.
+//! appends, seals, merges, drops or closes; then the tape is opened and compared. Once with
+//! large events and a log that is seldom full, once with segments so small that the child does
+//! little else than seal them. The seed is printed, and `CHANGETAPE_TEST_SEED` repeats a run as
+//! far as the scheduler lets it; `CHANGETAPE_TEST_KILLS` kills more or less often than the
+//! default.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,13 +16,15 @@ use std::time::Duration;
 
 use bson::rawdoc;
 use changetape_core::Seq;
-use changetape_tape::{Batch, TapeReader, TapeWriter, tape_exists};
+use changetape_tape::{
+    Batch, Retain, TapeOptions, TapeReader, TapeWriter, Verified, tape_exists, verify,
+};
 
-use crate::samples;
+use crate::image::Image;
+use crate::samples::{self, SEED};
 
 const TAPE: &str = "CHANGETAPE_TEST_KILLED_TAPE";
 const DOING: &str = "CHANGETAPE_TEST_KILLED_DOING";
-const SEED: &str = "CHANGETAPE_TEST_SEED";
 const KILLS: &str = "CHANGETAPE_TEST_KILLS";
 
 /// Every so many events one is so large that sled keeps it in a file of its own.
@@ -39,18 +44,24 @@ fn event(n: u64) -> bson::raw::RawDocumentBuf {
 fn child() {
     let (Ok(tape), Ok(doing)) = (std::env::var(TAPE), std::env::var(DOING)) else { return };
     let path = Path::new(&tape);
-    if doing == "recording" {
-        record(path);
-    } else {
-        let reader = TapeReader::open(path).unwrap();
-        println!("\nopened {}", reader.end().get());
-        reader.blocks(Seq::ZERO).for_each(|block| drop(block.unwrap()));
+    match doing.as_str() {
+        "recording" => record(path),
+        "sealing" => seal(path),
+        _ => {
+            let reader = TapeReader::open(path).unwrap();
+            println!("\nopened {}", reader.end().get());
+            reader.blocks(Seq::ZERO).for_each(|block| drop(block.unwrap()));
+        }
     }
     println!("\ndone");
 }
 
+fn child_random() -> fastrand::Rng {
+    fastrand::Rng::with_seed(std::env::var(SEED).unwrap().parse().unwrap())
+}
+
 fn record(path: &Path) {
-    let mut random = fastrand::Rng::with_seed(std::env::var(SEED).unwrap().parse().unwrap());
+    let mut random = child_random();
     let mut writer = if tape_exists(path) {
         TapeWriter::open(path).unwrap()
     } else {
@@ -67,10 +78,45 @@ fn record(path: &Path) {
         let batch = Batch { events: &events, token: &token, arrival: samples::arrival(next) };
         assert_eq!(writer.append(&batch).unwrap(), Seq::new(next)..Seq::new(end));
         next = end;
-        println!("\nacknowledged {next}");
-        std::io::stdout().flush().unwrap();
+        tell("acknowledged", next);
     }
     writer.close().unwrap();
+}
+
+fn tell(what: &str, n: u64) {
+    println!("\n{what} {n}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Segments so small that there is always one to seal, to merge and to drop.
+fn seal_options() -> TapeOptions {
+    let retain = Retain { age: None, bytes: Some(60_000) };
+    TapeOptions { segment_size: 12_000, retain, ..TapeOptions::default() }
+}
+
+/// Appends until it is killed, now and then a gap, and closes now and then.
+fn seal(path: &Path) {
+    let mut random = child_random();
+    loop {
+        let mut writer = if tape_exists(path) {
+            seal_options().open(path).unwrap()
+        } else {
+            seal_options().create(path, samples::metadata()).unwrap()
+        };
+        let mut next = samples::next_of(&writer);
+        tell("opened", next);
+        for _ in 0..random.u64(1..80) {
+            if random.u8(..) < 8 && next > 0 {
+                samples::append_gap(&mut writer, samples::gap(9), &samples::token(next)).unwrap();
+                tell("gap", next);
+            }
+            let end = next + random.u64(1..60);
+            samples::append(&mut writer, next..end).unwrap();
+            next = end;
+            tell("acknowledged", next);
+        }
+        writer.close().unwrap();
+    }
 }
 
 fn start(path: &Path, doing: &str, seed: u64) -> Child {
@@ -85,35 +131,55 @@ fn start(path: &Path, doing: &str, seed: u64) -> Child {
         .unwrap()
 }
 
-/// Runs a child and kills it after some of its lines and a random while; the highest place
-/// that it reported, and how it ended if it was not killed.
-fn kill_at_random(mut child: Child, random: &mut fastrand::Rng) -> u64 {
-    let lines = random.u64(0..50);
-    let pause = Duration::from_micros(random.u64(0..if lines < 10 { 40_000 } else { 3_000 }));
+/// What a child said before it was killed.
+#[derive(Debug, Default)]
+struct Said {
+    /// The highest place that it reported.
+    next: u64,
+    gaps: Vec<u64>,
+}
+
+impl Said {
+    /// Takes one of its lines; whether it was a report.
+    fn add(&mut self, line: &str) -> bool {
+        let Some((what, n)) = line.split_once(' ') else { return false };
+        let n = || n.parse::<u64>().unwrap();
+        match what {
+            "opened" | "acknowledged" => self.next = self.next.max(n()),
+            "gap" => self.gaps.push(n()),
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Runs a child and kills it after some of its reports and a random while.
+fn kill_at_random(mut child: Child, random: &mut fastrand::Rng) -> Said {
+    let reports = random.u64(0..50);
+    let pause = Duration::from_micros(random.u64(0..if reports < 10 { 40_000 } else { 3_000 }));
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let reported = |line: String| {
-        let (what, n) = line.split_once(' ')?;
-        matches!(what, "opened" | "acknowledged").then(|| n.parse::<u64>().unwrap())
-    };
-    let mut highest = 0;
+    let mut said = Said::default();
     let mut seen = 0;
-    while seen < lines
+    while seen < reports
         && let Some(line) = output.next()
     {
-        if let Some(n) = reported(line) {
-            highest = highest.max(n);
-            seen += 1;
-        }
+        seen += u64::from(said.add(&line));
     }
     std::thread::sleep(pause);
     child.kill().unwrap();
     // What it managed to say before it died counts too.
-    highest = output.filter_map(reported).max().unwrap_or(0).max(highest);
+    for line in output {
+        said.add(&line);
+    }
     let ended = child.wait_with_output().unwrap();
     let killed = ended.status.code().is_none();
     let complaint = String::from_utf8_lossy(&ended.stderr);
     assert!(killed || ended.status.success(), "{complaint}");
-    highest
+    said
+}
+
+fn kills() -> Option<u64> {
+    std::env::var(KILLS).ok().map(|n| n.parse().unwrap())
 }
 
 #[test]
@@ -121,13 +187,10 @@ fn whenever_the_process_is_killed_the_tape_holds_what_was_acknowledged() {
     if std::env::var(TAPE).is_ok() {
         return;
     }
-    let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
-    let seed = number(SEED).unwrap_or_else(|| fastrand::u64(..));
-    println!("{SEED}={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = samples::seeded();
     let mut dir = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
-    for kill in 0..number(KILLS).unwrap_or(50) {
+    for kill in 0..kills().unwrap_or(50) {
         // A new tape now and then: making one is a moment to be killed at, too.
         if random.u8(..) < 40 {
             dir = tempfile::tempdir().unwrap();
@@ -136,7 +199,7 @@ fn whenever_the_process_is_killed_the_tape_holds_what_was_acknowledged() {
         let path = dir.path().join("orders.tape");
         let doing = if tape_exists(&path) && random.u8(..) < 60 { "reading" } else { "recording" };
         let child = start(&path, doing, random.u64(..));
-        acknowledged = kill_at_random(child, &mut random).max(acknowledged);
+        acknowledged = kill_at_random(child, &mut random).next.max(acknowledged);
         // Otherwise the next child recovers what this one left.
         if random.bool() && (tape_exists(&path) || acknowledged > 0) {
             let end = if random.bool() { check_by_reading(&path) } else { check_by_writing(&path) };
@@ -162,12 +225,81 @@ fn check_by_reading(path: &Path) -> u64 {
         }
     }
     let checkpoint = reader.checkpoint();
-    assert_eq!(checkpoint.map_or(0, |checkpoint| checkpoint.next.get()), next);
+    assert_eq!(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.next.get()), next);
     assert!(checkpoint.is_none_or(|checkpoint| checkpoint.token == samples::token(next)));
     next
 }
 
 fn check_by_writing(path: &Path) -> u64 {
-    let writer = TapeWriter::open(path).unwrap();
-    writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get())
+    samples::next_of(&TapeWriter::open(path).unwrap())
+}
+
+/// In the middle of what a process was killed.
+#[derive(Debug, Default)]
+struct KilledOver {
+    /// Kills after which two logs held events: one was to be sealed, or was sealed just now.
+    sealing: u64,
+    /// Kills after which there was part of a segment, or a whole one without its name.
+    writing: u64,
+}
+
+impl KilledOver {
+    fn look(&mut self, path: &Path) {
+        let image = Image::of(path);
+        let logs = image.names("log/").into_iter().filter(|name| name.ends_with("/db"));
+        let filled = logs.filter(|name| !image.blocks(name).is_empty()).count();
+        self.sealing += u64::from(filled > 1);
+        let new = |name: &&String| Path::new(name).extension() == Some(OsStr::new("new"));
+        let names = image.names("segments/");
+        self.writing += u64::from(names.iter().filter(new).any(|name| !image.0[name].is_empty()));
+    }
+}
+
+#[test]
+fn whenever_it_is_killed_over_sealing_everything_acknowledged_is_there() {
+    if std::env::var(TAPE).is_ok() {
+        return;
+    }
+    let mut random = samples::seeded();
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    let mut acknowledged = 0;
+    let mut gaps: Vec<u64> = Vec::new();
+    let mut over = KilledOver::default();
+    let kills = kills().unwrap_or(200);
+    for kill in 0..kills {
+        let said = kill_at_random(start(&path, "sealing", random.u64(..)), &mut random);
+        acknowledged = said.next.max(acknowledged);
+        gaps.extend(said.gaps);
+        if !tape_exists(&path) {
+            assert_eq!(acknowledged, 0, "kill {kill}");
+            continue;
+        }
+        over.look(&path);
+        let case = format!("kill {kill}, {acknowledged} acknowledged");
+        // Before anyone has tidied up, and after it.
+        check_verified(&path, &case);
+        let reader = TapeReader::open(&path).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let end = reader.end().get();
+        assert!(end >= acknowledged, "{case}: {end}");
+        acknowledged = end;
+        samples::check_holds_on(&reader, end);
+        check_verified(&path, &case);
+        // A gap that was not acknowledged may be there as well.
+        let start = reader.start().get();
+        let kept = samples::gap_places(&reader);
+        gaps.retain(|at| *at > start);
+        assert!(gaps.iter().all(|at| kept.contains(at)), "{case}: {gaps:?} in {kept:?}");
+        let dropped = reader.dropped().map_or(0, |dropped| dropped.end.get());
+        assert_eq!(dropped, start, "{case}");
+        assert_eq!(reader.checkpoint().map(|c| c.next.get()).unwrap_or_default(), end, "{case}");
+    }
+    println!("{kills} kills, {acknowledged} events, {over:?}");
+    assert!(TapeReader::open(&path).unwrap().start() > Seq::ZERO, "retention took part");
+    assert!(over.sealing > kills / 20, "{over:?}");
+}
+
+fn check_verified(path: &Path, case: &str) {
+    let Verified { damages, .. } = verify(path, &mut |_, _| ()).unwrap();
+    assert_eq!(damages, [], "{case}");
 }

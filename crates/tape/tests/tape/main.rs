@@ -12,6 +12,13 @@
 mod append_and_scan;
 mod bad_paths;
 mod damage;
+mod damaged_tail;
+mod durability;
+mod gaps;
+mod image;
 mod killed_writer;
+mod live;
+mod overtaken;
 mod samples;
 mod seek_by_time;
+mod selection;

@@ -6,7 +6,8 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
 use changetape_core::{Arrival, ResumeToken, Seq, WallTime};
 use changetape_tape::{
-    Batch, Error, Metadata, SourceIdentity, StreamOptions, TapeReader, TapeWriter, UpdateForm,
+    Batch, Edge, Error, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeOptions,
+    TapeReader, TapeWriter, UpdateForm, verify,
 };
 
 pub(crate) const NAMESPACES: [&str; 3] = ["orders", "stock", "customers"];
@@ -68,6 +69,16 @@ pub(crate) fn append(writer: &mut TapeWriter, places: std::ops::Range<u64>) -> R
     append_events(writer, places.start, &events)
 }
 
+/// Appends a gap and an empty batch behind it.
+pub(crate) fn append_gap(
+    writer: &mut TapeWriter,
+    gap: Gap,
+    token: &ResumeToken,
+) -> Result<(), Error> {
+    let batch = Batch { events: &[], token, arrival: Arrival::default() };
+    writer.append_behind(gap, &batch).map(drop)
+}
+
 /// Appends events as one batch.
 pub(crate) fn append_events(
     writer: &mut TapeWriter,
@@ -82,9 +93,26 @@ pub(crate) fn append_events(
     Ok(())
 }
 
+/// Appends events one by one; the tape is new.
+pub(crate) fn append_each(writer: &mut TapeWriter, events: &[RawDocumentBuf]) {
+    for (event, n) in events.iter().zip(0..) {
+        append_events(writer, n, std::slice::from_ref(event)).unwrap();
+    }
+}
+
+/// Options under which a few appends fill a log, and some logs a segment.
+pub(crate) fn small() -> TapeOptions {
+    of_size(20_000)
+}
+
+/// Options with a segment size; 1 keeps segments from being merged.
+pub(crate) fn of_size(segment_size: u64) -> TapeOptions {
+    TapeOptions { segment_size, ..TapeOptions::default() }
+}
+
 /// Makes a tape of batches of some lengths.
 pub(crate) fn tape_of(path: &Path, batches: impl IntoIterator<Item = u64>) -> TapeWriter {
-    let mut writer = TapeWriter::create(path, metadata()).unwrap();
+    let mut writer = small().create(path, metadata()).unwrap();
     let mut next = 0;
     for len in batches {
         append(&mut writer, next..next + len).unwrap();
@@ -93,10 +121,50 @@ pub(crate) fn tape_of(path: &Path, batches: impl IntoIterator<Item = u64>) -> Ta
     writer
 }
 
+/// Makes a closed tape of segments of some lengths, each one block.
+pub(crate) fn segments_of(path: &Path, segments: impl IntoIterator<Item = u64>) {
+    of_size(1).create(path, metadata()).unwrap().close().unwrap();
+    let mut next = 0;
+    for len in segments {
+        let mut writer = of_size(1).open(path).unwrap();
+        append(&mut writer, next..next + len).unwrap();
+        writer.close().unwrap();
+        next += len;
+    }
+}
+
+/// Where the recording of a tape continues.
+pub(crate) fn next_of(writer: &TapeWriter) -> u64 {
+    writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get())
+}
+
+/// A gap that a recorder notices; `at` and `places` are the tape's to fill in.
+pub(crate) fn gap(seconds: u32) -> Gap {
+    Gap {
+        at: Seq::ZERO,
+        places: 0,
+        cause: GapCause::HistoryLost,
+        before: Edge::at(token(u64::from(seconds) * 10)),
+        after: Edge::at(token(u64::from(seconds) * 10 + 7)),
+        noticed: WallTime::from_millis(i64::from(seconds) * 1_000),
+    }
+}
+
+/// The places of a tape's gaps.
+pub(crate) fn gap_places(reader: &TapeReader) -> Vec<u64> {
+    reader.gaps().iter().map(|gap| gap.at.get()).collect()
+}
+
 /// Checks that a tape holds exactly the events of the places before `end`.
 pub(crate) fn check_holds(reader: &TapeReader, end: u64) {
+    assert_eq!(reader.start(), Seq::ZERO);
+    check_holds_on(reader, end);
+}
+
+/// The same of a tape whose beginning may have been dropped.
+pub(crate) fn check_holds_on(reader: &TapeReader, end: u64) {
     assert_eq!(reader.end(), Seq::new(end));
-    let mut next = 0;
+    let mut next = reader.start().get();
     for block in reader.blocks(Seq::ZERO) {
         let block = block.unwrap();
         assert_eq!(block.first(), Seq::new(next));
@@ -108,4 +176,26 @@ pub(crate) fn check_holds(reader: &TapeReader, end: u64) {
         assert_eq!(block.end(), Seq::new(next));
     }
     assert_eq!(next, end);
+}
+
+/// Checks that nothing is wrong with a tape.
+#[track_caller]
+pub(crate) fn check_sound(path: &Path) {
+    assert_eq!(verify(path, &mut |_, _| ()).unwrap().damages, []);
+}
+
+/// Where syncing costs nothing: no power is lost here.
+pub(crate) fn in_memory_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// What repeats a run.
+pub(crate) const SEED: &str = "CHANGETAPE_TEST_SEED";
+
+/// Random numbers whose seed is printed, and taken from the environment where it is there.
+pub(crate) fn seeded() -> fastrand::Rng {
+    let seed = std::env::var(SEED).ok();
+    let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("{SEED}={seed}");
+    fastrand::Rng::with_seed(seed)
 }

@@ -1,7 +1,8 @@
 //! Goal: seeking finds the first event, in the tape's order, at or after a place in time, also
 //! where the wall clock runs backwards and where events have no time.
-//! Method: random tapes in random batches; each answer is compared with a walk over all of
-//! the events. The seed is printed.
+//! Method: random tapes in random batches, of many small segments and of few, closed and while
+//! they are recorded; each answer is compared with a walk over all of the events. The seed is
+//! printed.
 
 use bson::raw::RawDocumentBuf;
 use bson::{Timestamp, rawdoc};
@@ -61,15 +62,14 @@ fn random_times(random: &mut fastrand::Rng, events: u64) -> Vec<Times> {
 
 #[test]
 fn seeking_is_as_good_as_looking_at_every_event() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..4 {
+    let mut random = samples::seeded();
+    for segment_size in [1, 20_000, 60_000, 1 << 20] {
         let events = random.u64(1..6_000);
         let times = random_times(&mut random, events);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.tape");
-        let mut writer = samples::tape_of(&path, []);
+        let options = samples::of_size(segment_size);
+        let mut writer = options.create(&path, samples::metadata()).unwrap();
         let mut next = 0;
         while next < events {
             let end = (next + random.u64(1..400)).min(events);
@@ -77,26 +77,34 @@ fn seeking_is_as_good_as_looking_at_every_event() {
                 (next..end).map(|n| times[usize::try_from(n).unwrap()].event(n)).collect();
             samples::append_events(&mut writer, next, &batch).unwrap();
             next = end;
+            if random.u8(..) < 30 {
+                writer.close().unwrap();
+                writer = options.open(&path).unwrap();
+            }
         }
+        check_seeks(&writer.reader(), &times, &mut random);
         writer.close().unwrap();
-        let reader = TapeReader::open(&path).unwrap();
+        check_seeks(&TapeReader::open(&path).unwrap(), &times, &mut random);
+    }
+}
 
-        for _ in 0..400 {
-            let near = times[random.usize(0..times.len())];
-            let time = near.wall().unwrap_or(0) + random.i64(-2_000..2_000);
-            let expected = times.iter().position(|t| t.wall().is_some_and(|wall| wall >= time));
-            let found = reader.seek(Position::Time(WallTime::from_millis(time))).unwrap();
-            assert_eq!(found.get(), expected.map_or(events, |n| n as u64), "wall {time}");
+fn check_seeks(reader: &TapeReader, times: &[Times], random: &mut fastrand::Rng) {
+    let events = times.len() as u64;
+    for _ in 0..200 {
+        let near = times[random.usize(0..times.len())];
+        let time = near.wall().unwrap_or(0) + random.i64(-2_000..2_000);
+        let expected = times.iter().position(|t| t.wall().is_some_and(|wall| wall >= time));
+        let found = reader.seek(Position::Time(WallTime::from_millis(time))).unwrap();
+        assert_eq!(found.get(), expected.map_or(events, |n| n as u64), "wall {time}");
 
-            let mut time = near.cluster.unwrap_or_default();
-            time.increment = (time.increment + random.u32(0..3)).saturating_sub(1);
-            let expected = times.iter().position(|t| t.cluster.is_some_and(|c| c >= time));
-            let found = reader.seek(Position::Cluster(time)).unwrap();
-            assert_eq!(found.get(), expected.map_or(events, |n| n as u64), "cluster {time}");
+        let mut time = near.cluster.unwrap_or_default();
+        time.increment = (time.increment + random.u32(0..3)).saturating_sub(1);
+        let expected = times.iter().position(|t| t.cluster.is_some_and(|c| c >= time));
+        let found = reader.seek(Position::Cluster(time)).unwrap();
+        assert_eq!(found.get(), expected.map_or(events, |n| n as u64), "cluster {time}");
 
-            let seq = Seq::new(random.u64(0..events * 2));
-            assert_eq!(reader.seek(Position::Seq(seq)).unwrap(), seq.min(Seq::new(events)));
-        }
+        let seq = Seq::new(random.u64(0..events * 2));
+        assert_eq!(reader.seek(Position::Seq(seq)).unwrap(), seq.min(Seq::new(events)));
     }
 }
 
@@ -108,7 +116,7 @@ fn the_latest_time_is_remembered_over_openings() {
     let mut writer = samples::tape_of(&path, []);
     samples::append_events(&mut writer, 0, &[event(0, 9_000)]).unwrap();
     writer.close().unwrap();
-    let mut writer = changetape_tape::TapeWriter::open(&path).unwrap();
+    let mut writer = samples::of_size(1).open(&path).unwrap();
     for (n, wall) in [(1, 1_000), (2, 2_000), (3, 9_500)] {
         samples::append_events(&mut writer, n, &[event(n, wall)]).unwrap();
     }

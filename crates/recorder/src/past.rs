@@ -1,0 +1,152 @@
+//! Past what is lost: where the stream is opened when it cannot go on where it should.
+//!
+//! | the server says | the stream goes on | the gap |
+//! | --- | --- | --- |
+//! | its oplog no longer reaches back | at the oldest point that it still has | from the last token to there |
+//! | an event is too large to be sent | event by event up to it, then behind it | that event |
+//!
+//! The gap goes onto the tape together with the first reply that follows it, in one append: so it
+//! is noted once, and not before the recording has really gone on.
+
+use changetape_core::ClusterTime;
+use changetape_deployment::Deployment;
+use changetape_tape::{Edge, Gap, GapCause};
+use mongodb::error::Error as ServerError;
+
+use crate::failure::{Lost, lost};
+use crate::resume::Start;
+use crate::source::{Opening, Query, Source};
+use crate::{Error, Fetch, oplog};
+
+/// How often the oldest point may move on while it is being opened.
+const ATTEMPTS: u32 = 20;
+
+/// A stream that was opened past what is lost.
+pub(crate) struct Past {
+    pub(crate) source: Source,
+    /// Where it is opened if it breaks now.
+    pub(crate) resume: Start,
+    /// What was lost; `None` if nothing yet.
+    pub(crate) gap: Option<Gap>,
+    /// Whether events come one by one, because one of them is too large to be sent.
+    pub(crate) one_by_one: bool,
+}
+
+/// The stream at work, and where it should go on.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) deployment: &'a Deployment,
+    pub(crate) query: &'a Query,
+    pub(crate) resume: &'a Start,
+    pub(crate) one_by_one: bool,
+}
+
+impl Place<'_> {
+    /// Opens the stream past what `error` says is lost; hands the error back if that is nothing
+    /// of the kind.
+    pub(crate) async fn open_past(self, error: ServerError) -> Result<Past, Opening> {
+        match lost(&error) {
+            Some(Lost::History) => self.oldest().await,
+            Some(Lost::Event) if self.one_by_one => self.behind_event(error).await,
+            Some(Lost::Event) => {
+                // The server refuses a whole reply for one event in it: those before it come
+                // one by one.
+                let query = one_by_one(self.query);
+                match Source::open(self.deployment, &query, self.resume).await {
+                    Ok(source) => {
+                        let resume = self.resume.clone();
+                        Ok(Past { source, resume, gap: None, one_by_one: true })
+                    }
+                    Err(Opening::Server(error)) if lost(&error) == Some(Lost::Event) => {
+                        self.behind_event(error).await
+                    }
+                    Err(opening) => Err(opening),
+                }
+            }
+            None => Err(Opening::Server(error)),
+        }
+    }
+
+    /// The stream at the oldest point that the server still has.
+    async fn oldest(self) -> Result<Past, Opening> {
+        let mut time = self.oldest_time().await?;
+        for _ in 0..ATTEMPTS {
+            let resume = Start::At(time);
+            match Source::open(self.deployment, self.query, &resume).await {
+                Ok(source) => {
+                    let after = Edge { token: None, time: Some(time) };
+                    let gap = self.gap(GapCause::HistoryLost, after);
+                    return Ok(Past { source, resume, gap: Some(gap), one_by_one: false });
+                }
+                // It has moved on meanwhile.
+                Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {
+                    time = ClusterTime::at_second(time.seconds.saturating_add(1));
+                }
+                Err(opening) => return Err(opening),
+            }
+        }
+        Err(Opening::Ours(Error::OplogTooFast { hosts: self.deployment.hosts().to_owned() }))
+    }
+
+    /// When the server's history begins, as far as it tells: its oplog's first entry where that
+    /// may be read, and otherwise the earliest second at which it opens the stream.
+    async fn oldest_time(self) -> Result<ClusterTime, Opening> {
+        if let Ok(Some(time)) = oplog::oldest(self.deployment).await {
+            return Ok(time);
+        }
+        let now = self.deployment.now().await.map_err(|error| Opening::Ours(error.into()))?;
+        let now = ClusterTime::from(now);
+        // The server opens it at `late` and not at `early`.
+        let (mut early, mut late) = (self.resume.time().map_or(0, |t| t.seconds), now.seconds);
+        while late.saturating_sub(early) > 1 {
+            let middle = early + (late - early) / 2;
+            let start = Start::At(ClusterTime::at_second(middle));
+            match Source::open(self.deployment, self.query, &start).await {
+                Ok(_) => late = middle,
+                Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {
+                    early = middle;
+                }
+                Err(opening) => return Err(opening),
+            }
+        }
+        Ok(ClusterTime::at_second(late))
+    }
+
+    /// The stream behind the event that comes next, which cannot be sent; and behind those that
+    /// follow it, if they cannot be sent either.
+    async fn behind_event(self, error: ServerError) -> Result<Past, Opening> {
+        let query = one_by_one(self.query);
+        let (mut resume, mut error) = (self.resume.clone(), error);
+        loop {
+            // Without its documents it can.
+            let Some(token) = Source::peek(self.deployment, self.query, &resume).await? else {
+                return Err(Opening::Server(error));
+            };
+            let after = Edge::at(token.clone());
+            resume = Start::After(token);
+            match Source::open(self.deployment, &query, &resume).await {
+                Ok(source) => {
+                    let gap = Some(self.gap(GapCause::EventTooLarge, after));
+                    return Ok(Past { source, resume, gap, one_by_one: true });
+                }
+                Err(Opening::Server(again)) if lost(&again) == Some(Lost::Event) => error = again,
+                Err(opening) => return Err(opening),
+            }
+        }
+    }
+
+    fn gap(self, cause: GapCause, after: Edge) -> Gap {
+        let before = match self.resume {
+            Start::After(token) => Edge::at(token.clone()),
+            Start::At(time) => Edge { token: None, time: Some(*time) },
+            Start::Now => Edge::default(),
+        };
+        // The tape fills in the place.
+        let at = changetape_core::Seq::ZERO;
+        Gap { at, places: 0, cause, before, after, noticed: bson::DateTime::now().into() }
+    }
+}
+
+fn one_by_one(query: &Query) -> Query {
+    Query { fetch: Fetch { batch_size: 1, ..query.fetch }, ..query.clone() }
+}

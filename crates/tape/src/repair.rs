@@ -1,0 +1,236 @@
+//! Repairing a tape: what can be read stays, and what cannot becomes a gap.
+//!
+//! A damaged segment is looked through for blocks, which describe themselves; those that are
+//! sound, and follow one another, become segments again. The damaged file is kept beside them
+//! under another name, which nothing reads. What was not sealed is treated alike. Events keep
+//! their places: where some are lost, the places stay empty, and a gap says so.
+//!
+//! Where the end of a tape is lost, and nothing says where the recording went on behind it,
+//! there is no gap: the recording continues after the last event that is there, and records
+//! what follows again.
+
+use std::ops::Range;
+use std::path::Path;
+
+use changetape_core::Seq;
+
+use crate::catalog::{self, Catalog, Listed};
+use crate::format::{self, FORMAT_VERSION};
+use crate::lock::{Purpose, TapeLock};
+use crate::opening::{self, Tail};
+use crate::rebuild::{self, lost};
+use crate::salvage::{Found, Salvage};
+use crate::seal::Tape;
+use crate::verify::{self, Verified};
+use crate::{Damage, Error, Gap, Metadata, disk, layout, metadata, watermark};
+
+/// What repairing a tape did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// What was wrong.
+    pub damages: Vec<Damage>,
+    /// The gaps that say what is lost.
+    pub gaps: Vec<Gap>,
+}
+
+/// Repairs the tape at `path`; `progress` is told how far the search for damage is.
+///
+/// # Errors
+/// [`Error::InUse`] while it is recorded; [`Error::Damaged`] if neither the tape's metadata nor
+/// a segment that repeats it can be read; see [`Error`].
+pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaired, Error> {
+    let found = format::look(path)?;
+    let _lock = TapeLock::take(path, path, Purpose::Repairing)?;
+    let mut verified = Verified::default();
+    let metadata = match metadata::read(path)? {
+        Some(metadata) => metadata,
+        None => repair_metadata(path, &mut verified)?,
+    };
+    if matches!(found, format::Found::Damaged) {
+        let file = path.join(layout::FORMAT);
+        disk::replace(&file, format::render(FORMAT_VERSION).as_bytes())?;
+        verified.damages.push(nothing_lost("FORMAT was not what was written"));
+    }
+    let known = match catalog::read(path) {
+        Err(Error::Damaged { damage, .. }) => {
+            verified.damages.push(*damage);
+            rebuild::catalog(path)?
+        }
+        catalog => catalog?,
+    };
+    let before = known.gaps.clone();
+    let durable = match watermark::read(path)? {
+        watermark::Said::Next(next) => next,
+        watermark::Said::Nothing => known.next,
+        watermark::Said::Damaged => {
+            verified.damages.push(nothing_lost("durable was not what was written"));
+            known.next
+        }
+    };
+    let tape = Tape { path, metadata: &metadata };
+    let mut repair = Repair {
+        tape,
+        catalog: Catalog { segments: Vec::new(), ..known.clone() },
+        damaged_logs: false,
+    };
+    repair.segments(&known, &mut verified, progress)?;
+    repair.tail(&known, durable, &mut verified)?;
+    let catalog = repair.finish()?;
+    let gaps = catalog.gaps.into_iter().filter(|gap| !before.contains(gap)).collect();
+    Ok(Repaired { damages: verified.damages, gaps })
+}
+
+fn nothing_lost(what: &str) -> Damage {
+    Damage::of(what.to_owned(), Some(Seq::ZERO..Seq::ZERO))
+}
+
+fn repair_metadata(path: &Path, verified: &mut Verified) -> Result<Metadata, Error> {
+    let what = "metadata is missing or not what was written";
+    let Some(metadata) = rebuild::metadata(path)? else {
+        let what = format!("{what}, and no segment repeats it");
+        return Err(opening::damaged(path, &what, None));
+    };
+    disk::remove_file(&path.join(layout::METADATA))?;
+    metadata::create(path, &metadata)?;
+    disk::sync_dir(path)?;
+    verified.damages.push(nothing_lost(what));
+    Ok(metadata)
+}
+
+/// A repair under way.
+struct Repair<'a> {
+    tape: Tape<'a>,
+    /// What is kept so far.
+    catalog: Catalog,
+    /// Whether what was not sealed is damaged.
+    damaged_logs: bool,
+}
+
+impl Repair<'_> {
+    /// Keeps sound segments, and what is sound of the others.
+    fn segments(
+        &mut self,
+        known: &Catalog,
+        verified: &mut Verified,
+        progress: &mut dyn FnMut(Seq, Seq),
+    ) -> Result<(), Error> {
+        let path = self.tape.path;
+        for listed in &known.segments {
+            let before = verified.damages.len();
+            let mut told = |seq| progress(seq, known.next);
+            let metadata = Some(self.tape.metadata);
+            match verify::segment(path, listed, metadata, verified, &mut told) {
+                Err(Error::Damaged { damage, .. }) => verified.damages.push(*damage),
+                result => result?,
+            }
+            if verified.damages.len() == before {
+                self.catalog.segments.push(listed.clone());
+            } else {
+                self.keep(&[set_aside(path, listed)?], listed.events())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what of a range of events was found, and notes what was not.
+    fn keep(&mut self, found: &[Salvage], events: Range<Seq>) -> Result<(), Error> {
+        let mut next = events.start;
+        while next < events.end {
+            let follows = |salvage: &&Salvage| salvage.blocks().any(|found| found.first == next);
+            if let Some(salvage) = found.iter().find(follows) {
+                let run = salvage.run(next);
+                let run = run.blocks.iter().take_while(|found| found.end <= events.end);
+                let blocks: Vec<&Found> = run.collect();
+                if let Some(last) = blocks.last() {
+                    next = last.end;
+                    let blocks = blocks.iter().map(|found| salvage.read(found));
+                    let high = self.catalog.high();
+                    self.catalog.segments.extend(self.tape.write(
+                        blocks,
+                        high,
+                        &self.catalog.gaps,
+                    )?);
+                    continue;
+                }
+            }
+            let behind = found.iter().flat_map(Salvage::blocks).map(|found| found.first);
+            let behind = behind.filter(|first| *first > next).min();
+            let at = behind.unwrap_or(events.end).min(events.end);
+            self.catalog.add_gaps(&[lost(next, at)]);
+            next = at;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is not sealed.
+    fn tail(
+        &mut self,
+        known: &Catalog,
+        durable: Seq,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        let path = self.tape.path;
+        let logs = layout::logs(path)?.into_iter();
+        let found = logs.map(|number| Salvage::of_dir(&layout::log(path, number)));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let (end, checkpoint) = match Tail::find(path, known) {
+            Ok(tail) => (tail.end().unwrap_or(known.next), tail.checkpoint()),
+            Err(Error::Damaged { damage, .. }) => {
+                verified.damages.push(*damage);
+                self.damaged_logs = true;
+                let end = found.iter().flat_map(Salvage::blocks).map(|found| found.end).max();
+                let end = end.unwrap_or(known.next).max(known.next);
+                // Only what says where the recording went on behind lost events lets it do so.
+                let at = |seq| found.iter().find_map(|salvage| salvage.checkpoint_at(seq));
+                match at(durable) {
+                    Some(checkpoint) if end <= durable => (durable, Some(checkpoint)),
+                    Some(_) | None => (end, at(end)),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        for salvage in &found {
+            let run = salvage.run(known.next);
+            self.catalog.add_gaps(&run.gaps);
+            if run.gaps_missing {
+                // Where it was nobody knows any more: before all that is not sealed.
+                self.catalog.add_gaps(&[lost(known.next, known.next)]);
+            }
+        }
+        self.keep(&found, known.next..end)?;
+        self.catalog.next = end;
+        if let Some(checkpoint) = checkpoint {
+            self.catalog.token = Some(checkpoint.token);
+        }
+        Ok(())
+    }
+
+    /// Makes what is kept the tape.
+    fn finish(self) -> Result<Catalog, Error> {
+        let (path, mut catalog) = (self.tape.path, self.catalog);
+        catalog.gaps.sort_by_key(|gap| gap.at);
+        catalog::write(path, &catalog)?;
+        if self.damaged_logs {
+            for number in layout::logs(path)? {
+                let log = layout::log(path, number);
+                let aside = layout::set_aside(&log);
+                disk::remove_tree(&aside)?;
+                disk::rename(&log, &aside)?;
+            }
+        }
+        disk::replace(&path.join(layout::DURABLE), &watermark::encode(catalog.next))?;
+        opening::tidy(path, &catalog)?;
+        Ok(catalog)
+    }
+}
+
+/// Gives a damaged segment a name under which nothing reads it, and looks through it. A repair
+/// that was killed may have done the first already.
+fn set_aside(path: &Path, listed: &Listed) -> Result<Salvage, Error> {
+    let file = layout::segment(path, &listed.events());
+    let aside = layout::set_aside(&file);
+    if file.exists() {
+        disk::rename(&file, &aside)?;
+    }
+    if aside.exists() { Salvage::of_file(&aside) } else { Ok(Salvage::default()) }
+}

@@ -1,0 +1,125 @@
+//! How much of a tape is kept: decided from the catalog, without touching a file.
+//!
+//! Only whole segments go, the oldest first, and never the newest: with it goes where the
+//! recording continues, and the live end is behind it.
+
+use std::time::Duration;
+
+use changetape_core::WallTime;
+
+use crate::catalog::{Catalog, Dropped};
+
+/// How much of a tape is kept; what is `None` drops nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retain {
+    /// Segments go whose last event arrived longer ago than this.
+    pub age: Option<Duration>,
+    /// Segments go as long as the sealed part takes more bytes on disk than this.
+    pub bytes: Option<u64>,
+}
+
+/// How many segments to drop from the beginning.
+pub(crate) fn plan(catalog: &Catalog, retain: Retain, now: WallTime) -> usize {
+    let mut left = catalog.disk_len();
+    let oldest = retain.age.map(|age| now_nanos(now).saturating_sub(age.as_nanos()));
+    let all_but_newest = catalog.segments.len().saturating_sub(1);
+    let candidates = catalog.segments.iter().take(all_but_newest);
+    let going = candidates.take_while(|listed| {
+        let old = oldest.is_some_and(|oldest| u128::from(listed.arrived) < oldest);
+        let much = retain.bytes.is_some_and(|most| left > most);
+        left -= listed.len;
+        old || much
+    });
+    going.count()
+}
+
+fn now_nanos(now: WallTime) -> u128 {
+    u128::try_from(now.as_millis()).unwrap_or(0) * 1_000_000
+}
+
+/// The catalog without its first segments, which it says were dropped.
+pub(crate) fn drop_first(catalog: &Catalog, count: usize, now: WallTime) -> Catalog {
+    let mut catalog = catalog.clone();
+    let mut gone = catalog.dropped.unwrap_or(Dropped {
+        end: catalog.start(),
+        events: 0,
+        segments: 0,
+        bytes: 0,
+        arrived: now,
+        at: now,
+    });
+    for listed in catalog.segments.drain(..count) {
+        gone.end = listed.end;
+        gone.events += listed.end.since(listed.first);
+        gone.segments += 1;
+        gone.bytes += listed.len;
+        let millis = i64::try_from(listed.arrived / 1_000_000).unwrap_or(i64::MAX);
+        gone.arrived = WallTime::from_millis(millis);
+        gone.at = now;
+    }
+    let start = catalog.start();
+    // A gap at the new start has nothing before it any more.
+    catalog.gaps.retain(|gap| gap.at > start);
+    catalog.dropped = Some(gone);
+    catalog
+}
+
+#[cfg(test)]
+mod tests {
+    use changetape_core::Seq;
+
+    use super::*;
+    use crate::block::Times;
+    use crate::catalog::Listed;
+    use crate::samples;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn catalog() -> Catalog {
+        let segment = |n: u64| Listed {
+            first: Seq::new(n * 10),
+            end: Seq::new(n * 10 + 10),
+            len: 100,
+            raw_bytes: 500,
+            arrived: n * 10 * SECOND,
+            times: Times::default(),
+        };
+        Catalog {
+            segments: (1..=4).map(segment).collect(),
+            next: Seq::new(50),
+            gaps: vec![samples::gap(20), samples::gap(30), samples::gap(31)],
+            ..Catalog::default()
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_and_never_the_newest() {
+        let at = |seconds: i64| WallTime::from_millis(seconds * 1000);
+        let dropped = |age: Option<u64>, bytes: Option<u64>| {
+            let retain = Retain { age: age.map(Duration::from_secs), bytes };
+            plan(&catalog(), retain, at(40))
+        };
+        assert_eq!(dropped(None, None), 0);
+        assert_eq!(dropped(Some(30), None), 0, "exactly as old is kept");
+        assert_eq!(dropped(Some(29), None), 1);
+        assert_eq!(dropped(Some(1), None), 3);
+        assert_eq!(dropped(None, Some(400)), 0);
+        assert_eq!(dropped(None, Some(399)), 1);
+        assert_eq!(dropped(None, Some(200)), 2);
+        assert_eq!(dropped(None, Some(0)), 3);
+        assert_eq!(dropped(Some(15), Some(399)), 2);
+        assert_eq!(plan(&Catalog::default(), Retain { age: None, bytes: Some(0) }, at(0)), 0);
+    }
+
+    #[test]
+    fn what_is_dropped_is_written_down() {
+        let now = WallTime::from_millis(99_000);
+        let once = drop_first(&catalog(), 1, now);
+        let dropped = once.dropped.unwrap();
+        assert_eq!((dropped.end, dropped.events, dropped.segments), (Seq::new(20), 10, 1));
+        assert_eq!((dropped.bytes, dropped.arrived), (100, WallTime::from_millis(10_000)));
+        assert_eq!(once.gaps.len(), 2, "the gap at the beginning is none any more");
+        let twice = drop_first(&once, 1, now).dropped.unwrap();
+        assert_eq!((twice.end, twice.events, twice.segments), (Seq::new(30), 20, 2));
+    }
+}

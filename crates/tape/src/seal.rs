@@ -1,0 +1,165 @@
+//! Sealing: from the blocks of a log, or of segments, to one segment.
+//!
+//! ```text
+//! log's files ──► salvage ──► blocks ──► merged, compressed once more ──► segment ──► catalog
+//! segments ─────────────────► blocks ──► (small ones merged) ────────────────┘
+//! ```
+//! Written under another name, synced, renamed: the segment is there whole or not at all. What
+//! it was made of is removed once the catalog lists the segment instead, and not before. So
+//! whenever the process is killed, the events are in one place or the other, and the next to
+//! take the tape's lock removes what is left over.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use changetape_core::Seq;
+
+use crate::block::{Block, BlockEncoder, Decoder, High, Merged, SEALED_RAW_LEN};
+use crate::catalog::Listed;
+use crate::salvage::{Run, Salvage};
+use crate::segment::SegmentWriter;
+use crate::{Error, Gap, Metadata, disk, layout};
+
+/// A sealed block with at least so many uncompressed bytes stays as it is when segments are
+/// merged: making it larger would gain little.
+const FULL_RAW_LEN: usize = SEALED_RAW_LEN / 2;
+
+/// What every segment of a tape needs to know of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tape<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) metadata: &'a Metadata,
+}
+
+impl Tape<'_> {
+    /// Seals the blocks that were found in a log, up to one that ends at `end`, behind what is
+    /// on the tape already: its latest times, and all its gaps. `unfinished` is where the segment is written. `None` if there is no
+    /// such block.
+    pub(crate) fn seal(
+        self,
+        (salvage, run): (&Salvage, &Run),
+        end: Seq,
+        (high, gaps): (High, &[Gap]),
+        unfinished: &Path,
+    ) -> Result<Option<Listed>, Error> {
+        let mut sealing = Sealing::new(unfinished, high)?;
+        for found in run.blocks.iter().take_while(|found| found.end <= end) {
+            let block = sealing.decode(&salvage.read(found)?)?;
+            sealing.add(block)?;
+        }
+        sealing.finish(self, gaps)
+    }
+
+    /// Writes one segment with what is in several, which follow one another.
+    pub(crate) fn merge(
+        self,
+        segments: &[Listed],
+        high: High,
+        gaps: &[Gap],
+    ) -> Result<Option<Listed>, Error> {
+        let path = layout::unfinished_merge(self.path);
+        let mut sealing = Sealing::new(&path, high)?;
+        for listed in segments {
+            let segment = listed.open_existing(self.path)?;
+            for entry in &segment.index()?.0 {
+                let bytes = segment.block_bytes(entry)?;
+                let block = segment.decode(entry, &bytes, &mut sealing.decoder)?;
+                sealing.add_sealed(&bytes, block)?;
+            }
+        }
+        sealing.finish(self, gaps)
+    }
+
+    /// Writes a segment of blocks that follow one another.
+    pub(crate) fn write(
+        self,
+        blocks: impl IntoIterator<Item = Result<Vec<u8>, Error>>,
+        high: High,
+        gaps: &[Gap],
+    ) -> Result<Option<Listed>, Error> {
+        let path = layout::unfinished_merge(self.path);
+        let mut sealing = Sealing::new(&path, high)?;
+        for bytes in blocks {
+            let bytes = bytes?;
+            let block = sealing.decode(&bytes)?;
+            sealing.add_sealed(&bytes, block)?;
+        }
+        sealing.finish(self, gaps)
+    }
+}
+
+/// A segment in the making.
+struct Sealing<'a> {
+    path: &'a Path,
+    writer: SegmentWriter,
+    encoder: BlockEncoder,
+    decoder: Decoder,
+    /// Blocks that wait for others to make a full one.
+    pending: Option<Merged>,
+}
+
+impl<'a> Sealing<'a> {
+    fn new(path: &'a Path, high: High) -> Result<Self, Error> {
+        let encoder = BlockEncoder::for_sealing().map_err(Error::io("seal", path))?;
+        let decoder = Decoder::new().map_err(Error::io("seal", path))?;
+        let writer = SegmentWriter::new(open(path)?, path, high);
+        Ok(Self { path, writer, encoder, decoder, pending: None })
+    }
+
+    fn decode(&mut self, bytes: &[u8]) -> Result<Block, Error> {
+        let decoded = self.decoder.decode(bytes);
+        decoded.map_err(|error| Error::io("seal", self.path)(std::io::Error::other(error)))
+    }
+
+    /// Adds a block that is still to be compressed as it will stay.
+    fn add(&mut self, block: Block) -> Result<(), Error> {
+        let Some(pending) = &mut self.pending else {
+            self.pending = Some(Merged::of(block));
+            return Ok(());
+        };
+        if let Some(block) = pending.add(block) {
+            self.flush()?;
+            self.pending = Some(Merged::of(block));
+        }
+        Ok(())
+    }
+
+    /// Adds a block that was sealed before.
+    fn add_sealed(&mut self, bytes: &[u8], block: Block) -> Result<(), Error> {
+        if block.raw_bytes() < FULL_RAW_LEN {
+            return self.add(block);
+        }
+        self.flush()?;
+        self.writer.add(bytes, &block)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let Some(merged) = self.pending.take() else { return Ok(()) };
+        let bytes = self.encoder.encode_merged(&merged).map_err(Error::io("seal", self.path))?;
+        // Read back: what is about to be the only copy is known to be readable.
+        let block = self.decode(&bytes)?;
+        self.writer.add(&bytes, &block)
+    }
+
+    /// Makes the segment durable under its name.
+    fn finish(mut self, tape: Tape<'_>, gaps: &[Gap]) -> Result<Option<Listed>, Error> {
+        self.flush()?;
+        let Some((footer, totals)) = self.writer.finish(gaps, tape.metadata)? else {
+            disk::remove_file(self.path)?;
+            return Ok(None);
+        };
+        let listed = Listed::new(&footer, &totals);
+        disk::rename(self.path, &layout::segment(tape.path, &listed.events()))?;
+        Ok(Some(listed))
+    }
+}
+
+/// Opens a file for writing without giving up room that was set aside in it.
+pub(crate) fn open(path: &Path) -> Result<File, Error> {
+    if path.exists() {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).open(path).map_err(Error::io("open", path))
+    } else {
+        disk::create_file(path)
+    }
+}

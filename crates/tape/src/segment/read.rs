@@ -1,0 +1,157 @@
+//! Reading a segment: each part when it is asked for, each checked.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use changetape_core::Seq;
+
+use super::footer::LEN as FOOTER_LEN;
+use super::{Entry, Footer, HEADER_LEN, Index, Totals, VERSION, decode_header};
+use crate::block::{Block, BlockError, Decoder};
+use crate::{Damage, Error, block, layout};
+
+/// A segment that is open for reading.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: File,
+    path: PathBuf,
+    footer: Footer,
+}
+
+impl Segment {
+    /// Opens a segment and reads its header and footer.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if they are not what was written; whoever knows what it should hold
+    /// compares [`footer`](Self::footer).
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let len = file.metadata().map_err(Error::io("open", path))?.len();
+        let damaged = |what: &str| Error::damaged(tape(path), Damage::of(named(path, what), None));
+        let header = read_part(&file, 0, HEADER_LEN, path)?;
+        let Some(stated) = header.as_deref().and_then(decode_header) else {
+            return Err(damaged("its header is not what was written"));
+        };
+        if stated.version > VERSION {
+            return Err(Error::TooNew {
+                path: path.to_owned(),
+                what: "segment",
+                found: stated.version.into(),
+                supported: VERSION.into(),
+            });
+        }
+        let footer = match len.checked_sub(FOOTER_LEN as u64) {
+            Some(at) => read_part(&file, at, FOOTER_LEN, path)?,
+            None => None,
+        };
+        match footer.as_deref().and_then(Footer::decode) {
+            Some(footer) if footer.file_len == len && footer.first == stated.first => {
+                Ok(Self { file, path: path.to_owned(), footer })
+            }
+            Some(_) | None => Err(damaged("its footer is not what was written")),
+        }
+    }
+
+    pub(crate) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// The events that it holds.
+    pub(crate) fn events(&self) -> Range<Seq> {
+        self.footer.first..self.footer.end
+    }
+
+    /// What it holds, counted.
+    pub(crate) fn totals(&self) -> Result<Totals, Error> {
+        let len = self.footer.totals_len();
+        let bytes = self.part(self.footer.totals_at, len)?;
+        let totals = bytes.as_deref().and_then(Totals::decode);
+        let counted = |totals: &Totals| totals.events == self.footer.end.since(self.footer.first);
+        totals
+            .filter(counted)
+            .ok_or_else(|| self.damaged("its totals are not what was written", self.events()))
+    }
+
+    /// Where its blocks are, and what is in them.
+    pub(crate) fn index(&self) -> Result<Index, Error> {
+        let bytes = self.part(self.footer.index_at, self.footer.index_len())?;
+        let index = bytes
+            .filter(|bytes| crc32fast::hash(bytes) == self.footer.index_crc)
+            .and_then(|bytes| Index::decode(&bytes, self.events(), self.footer.index_at));
+        index.ok_or_else(|| self.damaged("its index is not what was written", self.events()))
+    }
+
+    /// A block's bytes, unchecked.
+    pub(crate) fn block_bytes(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
+        let bytes = self.part(entry.offset, entry.len.into())?;
+        bytes.ok_or_else(|| self.damaged("it is cut off", entry.first..entry.end()))
+    }
+
+    /// Reads a block and checks all of it.
+    pub(crate) fn block(&self, entry: &Entry, decoder: &mut Decoder) -> Result<Block, Error> {
+        self.decode(entry, &self.block_bytes(entry)?, decoder)
+    }
+
+    /// Decodes a block's bytes.
+    pub(crate) fn decode(
+        &self,
+        entry: &Entry,
+        bytes: &[u8],
+        decoder: &mut Decoder,
+    ) -> Result<Block, Error> {
+        match decoder.decode(bytes) {
+            Ok(block) if (block.first(), block.end()) == (entry.first, entry.end()) => Ok(block),
+            Ok(_) => {
+                let what = format!("the block at {} holds other events", entry.first);
+                Err(self.damaged(&what, entry.first..entry.end()))
+            }
+            Err(BlockError::TooNew { found }) => Err(Error::TooNew {
+                path: self.path.clone(),
+                what: "block",
+                found: found.into(),
+                supported: block::VERSION.into(),
+            }),
+            Err(error) => {
+                let what = format!("{error} at {}", entry.first);
+                Err(self.damaged(&what, entry.first..entry.end()))
+            }
+        }
+    }
+
+    /// The error for a part that is not what was written.
+    pub(crate) fn damaged(&self, what: &str, events: Range<Seq>) -> Error {
+        Error::damaged(tape(&self.path), Damage::of(named(&self.path, what), Some(events)))
+    }
+
+    fn part(&self, at: u64, len: u64) -> Result<Option<Vec<u8>>, Error> {
+        // The footer's parts lie within the file, so no more is allocated than the file has.
+        let within = at.checked_add(len).is_some_and(|end| end <= self.footer.file_len);
+        match usize::try_from(len) {
+            Ok(len) if within => read_part(&self.file, at, len, &self.path),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Reads part of a file; `None` if the file ends before it.
+fn read_part(file: &File, at: u64, len: usize, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = vec![0; len];
+    match file.read_exact_at(&mut bytes, at) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+/// The tape that a segment belongs to.
+fn tape(segment: &Path) -> &Path {
+    layout::parent(layout::parent(segment))
+}
+
+fn named(path: &Path, what: &str) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}/{name}: {what}", layout::SEGMENTS)
+}

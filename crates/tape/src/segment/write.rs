@@ -1,0 +1,145 @@
+//! Writing a segment: blocks one by one, then what was counted of them.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use changetape_core::{Arrival, ResumeToken, Seq};
+
+use super::footer::LEN as FOOTER_LEN;
+use super::{Entry, Footer, HEADER_LEN, Index, Kinds, Totals, encode_header};
+use crate::block::{Block, High, Times};
+use crate::{Error, Gap, Metadata, disk};
+
+/// How much is collected before it is written: blocks are small.
+const WRITE_LEN: usize = 1 << 20;
+
+/// A segment that is being written, under a name that is not its own.
+pub(crate) struct SegmentWriter {
+    file: File,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    /// How much of the file is written, the buffer not counted.
+    written: u64,
+    first: Option<Seq>,
+    end: Seq,
+    index: Index,
+    kinds: Kinds,
+    raw_bytes: u64,
+    times: Times,
+    arrivals: Option<(Arrival, Arrival)>,
+    token: Option<ResumeToken>,
+}
+
+impl SegmentWriter {
+    /// Begins a segment in an empty file, behind what is on the tape already.
+    pub(crate) fn new(file: File, path: &Path, high: High) -> Self {
+        Self {
+            file,
+            path: path.to_owned(),
+            buffer: Vec::new(),
+            written: 0,
+            first: None,
+            end: Seq::ZERO,
+            index: Index::default(),
+            kinds: Kinds::default(),
+            raw_bytes: 0,
+            times: Times::after(high),
+            arrivals: None,
+            token: None,
+        }
+    }
+
+    /// Adds a block: its bytes, and the same decoded. It follows the one before.
+    pub(crate) fn add(&mut self, bytes: &[u8], block: &Block) -> Result<(), Error> {
+        if self.first.is_none() {
+            self.first = Some(block.first());
+            self.buffer = encode_header(block.first());
+            debug_assert_eq!(self.buffer.len(), HEADER_LEN);
+        }
+        let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let arrivals = block.arrivals();
+        self.index.0.push(Entry {
+            first: block.first(),
+            events: fits(block.len()),
+            offset: self.written + self.buffer.len() as u64,
+            len: fits(bytes.len()),
+            raw_len: fits(block.raw_bytes()),
+            times: *block.times(),
+            arrivals,
+            kinds: self.kinds.add(block),
+        });
+        self.end = block.end();
+        self.raw_bytes += block.raw_bytes() as u64;
+        self.times.add(block.times());
+        self.arrivals = Some((self.arrivals.map_or(arrivals.0, |(first, _)| first), arrivals.1));
+        self.token = Some(block.token().clone());
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_LEN {
+            self.write_buffer()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was counted, and makes the file durable under the name that it has; `None`
+    /// if no block was added, and nothing is written then.
+    pub(crate) fn finish(
+        mut self,
+        gaps: &[Gap],
+        metadata: &Metadata,
+    ) -> Result<Option<(Footer, Totals)>, Error> {
+        let (Some(first), Some(arrivals), Some(token)) =
+            (self.first, self.arrivals, self.token.take())
+        else {
+            return Ok(None);
+        };
+        let end = self.end;
+        let (kinds, others) = std::mem::take(&mut self.kinds).finish();
+        let totals = Totals {
+            blocks: self.index.0.len() as u64,
+            events: end.since(first),
+            raw_bytes: self.raw_bytes,
+            times: self.times,
+            arrivals,
+            token,
+            kinds,
+            others,
+            gaps: gaps_of(gaps, first..end),
+            metadata: metadata.clone(),
+        };
+        let encoded = totals.encode().ok_or_else(|| {
+            Error::io("write", &self.path)(std::io::ErrorKind::InvalidInput.into())
+        })?;
+        let index = self.index.encode();
+        let index_at = self.written + self.buffer.len() as u64;
+        let totals_at = index_at + index.len() as u64;
+        let footer = Footer {
+            first,
+            end,
+            index_at,
+            index_crc: crc32fast::hash(&index),
+            totals_at,
+            file_len: totals_at + (encoded.len() + FOOTER_LEN) as u64,
+        };
+        for part in [&index, &encoded, &footer.encode()] {
+            self.buffer.extend_from_slice(part);
+        }
+        self.write_buffer()?;
+        debug_assert_eq!(self.written, footer.file_len);
+        disk::truncate(&self.file, &self.path, footer.file_len)?;
+        disk::sync_file(&self.file, &self.path)?;
+        Ok(Some((footer, totals)))
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        disk::write_at(&self.file, &self.path, &self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The gaps before events of a range.
+fn gaps_of(gaps: &[Gap], events: Range<Seq>) -> Vec<Gap> {
+    gaps.iter().filter(|gap| events.contains(&gap.at)).cloned().collect()
+}

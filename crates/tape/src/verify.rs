@@ -1,0 +1,161 @@
+//! Verifying a tape: every byte of it that means something, and what that is worth.
+//!
+//! ```text
+//! FORMAT, metadata, catalog, durable ──► each segment: header, footer, index, totals, every
+//! block, and that index and totals say what is in the blocks ──► what is not sealed yet
+//! ```
+//! Nothing is changed. What is wrong is a list, not the first error: the events that each
+//! finding costs are named, and the rest of the tape is verified all the same.
+
+use std::path::Path;
+
+use changetape_core::Seq;
+
+use crate::block::{Decoder, Times};
+use crate::catalog::{self, Catalog, Listed};
+use crate::format::{self, Found};
+use crate::lock::{Holder, Purpose, TapeLock};
+use crate::opening::Tail;
+use crate::segment::{Entry, Kinds, Totals};
+use crate::{Damage, Error, Gap, Metadata, metadata, rebuild};
+
+/// What verifying a tape found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Events that were read, each found as it was written.
+    pub events: u64,
+    /// Segments that were read.
+    pub segments: u64,
+    /// What is wrong; empty if the tape is sound.
+    pub damages: Vec<Damage>,
+    /// Where events are known to be missing.
+    pub gaps: Vec<Gap>,
+    /// Who records the tape just now: what is not sealed yet was not verified then.
+    pub recording: Option<Holder>,
+}
+
+impl Verified {
+    /// The most findings that are listed one by one; what is wrong beyond them is not told.
+    pub const MAX_DAMAGES: usize = 1000;
+
+    fn found(&mut self, damage: Damage) {
+        if self.damages.len() < Self::MAX_DAMAGES {
+            self.damages.push(damage);
+        }
+    }
+
+    /// Takes the finding out of an error; other errors pass.
+    fn note<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Damaged { damage, .. }) => {
+                self.found(*damage);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Verifies the tape at `path`; `progress` is told how far that is, and how far it goes.
+///
+/// # Errors
+/// If there is no tape, one of a newer version, or files cannot be read; what is damaged is no
+/// error but a finding.
+pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verified, Error> {
+    let mut verified = Verified::default();
+    let nothing_lost = Some(Seq::ZERO..Seq::ZERO);
+    if matches!(format::look(path)?, Found::Damaged) {
+        verified.found(Damage::of("FORMAT is not what was written".into(), nothing_lost.clone()));
+    }
+    let metadata = metadata::read(path)?;
+    if metadata.is_none() {
+        let what = "metadata is missing or not what was written";
+        verified.found(Damage::of(what.into(), nothing_lost));
+    }
+    let catalog = match verified.note(catalog::read(path))? {
+        Some(catalog) => catalog,
+        None => rebuild::catalog(path)?,
+    };
+    verified.gaps.clone_from(&catalog.gaps);
+    for listed in &catalog.segments {
+        let sound = segment(path, listed, metadata.as_ref(), &mut verified, &mut |seq| {
+            progress(seq, catalog.next);
+        });
+        verified.note(sound)?;
+        verified.segments += 1;
+    }
+    tail(path, &catalog, &mut verified)?;
+    Ok(verified)
+}
+
+/// Verifies what is not sealed, unless it is being recorded.
+fn tail(path: &Path, catalog: &Catalog, verified: &mut Verified) -> Result<(), Error> {
+    match TapeLock::take(path, path, Purpose::Recovering) {
+        Err(Error::InUse { holder, .. }) if !holder.is_brief() => {
+            verified.recording = Some(holder);
+            return Ok(());
+        }
+        // Reading needs no lock; without one nobody records just now, or soon will.
+        Ok(_) | Err(_) => {}
+    }
+    let found = Tail::find(path, catalog);
+    if let Some(found) = verified.note(found)? {
+        verified.events += found.events();
+        verified.gaps.extend(found.gaps().filter(|gap| !catalog.gaps.contains(gap)).cloned());
+    }
+    Ok(())
+}
+
+/// Verifies a segment; what is wrong with single blocks is noted, all else is the error.
+pub(crate) fn segment(
+    path: &Path,
+    listed: &Listed,
+    metadata: Option<&Metadata>,
+    verified: &mut Verified,
+    progress: &mut dyn FnMut(Seq),
+) -> Result<(), Error> {
+    let segment = listed.open_existing(path)?;
+    let index = segment.index()?;
+    let mut decoder = Decoder::new().map_err(Error::io("read", path))?;
+    let mut kinds = Kinds::default();
+    let mut times = Times::default();
+    let mut sound = true;
+    for entry in &index.0 {
+        let block = segment.block(entry, &mut decoder);
+        let Some(block) = verified.note(block)? else {
+            sound = false;
+            continue;
+        };
+        let counted = Entry {
+            raw_len: u32::try_from(block.raw_bytes()).unwrap_or(u32::MAX),
+            times: *block.times(),
+            arrivals: block.arrivals(),
+            kinds: kinds.add(&block),
+            ..entry.clone()
+        };
+        // What lies behind a block that cannot be read is numbered otherwise.
+        if sound && counted != *entry {
+            let what = format!("its index does not say what is in the block at {}", entry.first);
+            return Err(segment.damaged(&what, Seq::ZERO..Seq::ZERO));
+        }
+        times.add(block.times());
+        verified.events += block.len() as u64;
+        progress(block.end());
+    }
+    let totals = segment.totals()?;
+    let (kinds, others) = kinds.finish();
+    let high = totals.times.high;
+    let counted = Totals {
+        blocks: index.0.len() as u64,
+        times: Times { high, ..times },
+        kinds,
+        others,
+        metadata: metadata.unwrap_or(&totals.metadata).clone(),
+        ..totals.clone()
+    };
+    if sound && counted != totals {
+        return Err(segment.damaged("its totals do not say what is in it", Seq::ZERO..Seq::ZERO));
+    }
+    Ok(())
+}

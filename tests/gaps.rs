@@ -1,0 +1,190 @@
+//! Goal: what is lost to a recording is never passed over in silence, and nothing that the source
+//! still has is lost. A quiet stream outlives its oplog; real loss is one gap on the tape; an event
+//! that cannot be sent costs that event alone.
+//!
+//! Method: a source whose oplog holds a megabyte. It is rolled over by writes to a namespace that
+//! is not recorded, until its oldest entry is later than a given cluster time.
+
+use std::path::Path;
+
+use bson::{Document, Timestamp, doc};
+use changetape_core::ChangeEvent;
+use changetape_tape::{Gap, GapCause, TapeReader};
+use changetape_testkit::ReplicaSet;
+use mongodb::Client;
+use tempfile::tempdir;
+
+use crate::program::{Ran, run, start, tape_events, text};
+use crate::stream;
+
+/// Where the recorder that is quiet looks.
+const QUIET: &str = "quiet.*";
+
+async fn insert(client: &Client, id: i32) {
+    let coll = client.database("quiet").collection::<Document>("c");
+    coll.insert_one(doc! {"_id": id}).await.unwrap();
+}
+
+/// The `_id`s of the documents whose inserts are on a tape.
+fn ids(tape: &Path) -> Vec<i32> {
+    let id = |raw: &bson::raw::RawDocumentBuf| {
+        let event = ChangeEvent::from(raw.as_ref());
+        event.full_document().unwrap()?.get_i32("_id").ok()
+    };
+    tape_events(tape).iter().filter_map(id).collect()
+}
+
+/// Writes elsewhere until the oplog begins later than a cluster time.
+async fn roll_over(client: &Client, past: Timestamp) {
+    let noise = client.database("noise").collection::<Document>("c");
+    let oplog = client.database("local").collection::<Document>("oplog.rs");
+    let padding = "x".repeat(50_000);
+    loop {
+        for _ in 0..20 {
+            noise.insert_one(doc! {"padding": &padding}).await.unwrap();
+        }
+        let oldest = oplog.find_one(doc! {}).await.unwrap().unwrap();
+        if oldest.get_timestamp("ts").unwrap() > past {
+            return;
+        }
+    }
+}
+
+fn gaps(tape: &Path) -> Vec<Gap> {
+    TapeReader::open(tape).unwrap().gaps()
+}
+
+fn record(uri: &str, tape: &Path, more: &[&str]) -> Ran {
+    let args = ["record", uri, text(tape), "--include", QUIET, "--stop-when-idle", "2s"];
+    run(&[&args[..], more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_stream_goes_on_after_the_oplog_has_rolled_past_its_last_event() {
+    let source = ReplicaSet::single().oplog_mib(1).start().await.unwrap();
+    let (client, uri) = (source.client().unwrap(), source.uri());
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("quiet.tape");
+    let begin = stream::present(&client).await;
+    let since = format!("{}:{}", begin.time, begin.increment);
+    insert(&client, 1).await;
+    let last_event = stream::present(&client).await;
+    let args = ["record", &uri, text(&tape), "--include", QUIET, "--since", &since];
+    let recorder = start(&[&args[..], &["--stop-when-idle", "10s"]].concat());
+    while !changetape_tape::tape_exists(&tape) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    roll_over(&client, last_event).await;
+    let ended = tokio::task::spawn_blocking(move || recorder.wait_with_output().unwrap());
+    assert!(ended.await.unwrap().status.success());
+    assert_eq!(ids(&tape), [1]);
+    // Its last event is gone from the oplog; its last token is not.
+    insert(&client, 2).await;
+    record(&uri, &tape, &[]).expect_code(0);
+    assert_eq!((ids(&tape), gaps(&tape).len()), (vec![1, 2], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_is_lost_is_one_gap() {
+    let source = ReplicaSet::single().oplog_mib(1).auth(true).start().await.unwrap();
+    let client = source.client().unwrap();
+    // One user may read the oplog, and is told where it begins; the other finds out.
+    let admin = client.database("admin");
+    for (user, roles) in [
+        ("reader", vec![doc! {"role": "readAnyDatabase", "db": "admin"}]),
+        (
+            "monitor",
+            vec![
+                doc! {"role": "readAnyDatabase", "db": "admin"},
+                doc! {"role": "clusterMonitor", "db": "admin"},
+            ],
+        ),
+    ] {
+        let create = doc! {"createUser": user, "pwd": "secret", "roles": roles};
+        admin.run_command(create).await.unwrap();
+    }
+    let directory = tempdir().unwrap();
+    for (number, user) in ["reader", "monitor"].into_iter().enumerate() {
+        let uri = source.uri_as(user, "secret");
+        let tape = directory.path().join(format!("{user}.tape"));
+        let id = i32::try_from(number).unwrap() * 10;
+        // The stream begins with it, for its time is the present.
+        client.database("noise").collection("c").insert_one(doc! {"user": user}).await.unwrap();
+        let begin = stream::present(&client).await;
+        let since = format!("{}:{}", begin.time, begin.increment);
+        insert(&client, id + 1).await;
+        record(&uri, &tape, &["--since", &since]).expect_code(0);
+        assert_eq!(ids(&tape), [id + 1]);
+        // Lost: nobody records, and the oplog rolls over.
+        insert(&client, id + 2).await;
+        roll_over(&client, stream::present(&client).await).await;
+        for _ in 0..2 {
+            let stopped = record(&uri, &tape, &[]).expect_code(3);
+            assert!(stopped.sentence().contains("--on-gap continue"), "{}", stopped.stderr);
+        }
+        assert_eq!((ids(&tape), gaps(&tape).len()), (vec![id + 1], 0));
+
+        let went_on = record(&uri, &tape, &["--on-gap", "continue", "--format", "json"]);
+        let went_on = went_on.expect_code(3);
+        assert_eq!(went_on.json()["gaps"], 1, "{}", went_on.stderr);
+        insert(&client, id + 3).await;
+        record(&uri, &tape, &["--on-gap", "continue"]).expect_code(0);
+        assert_eq!(ids(&tape), [id + 1, id + 3], "{user}");
+
+        let [gap] = gaps(&tape).try_into().unwrap();
+        assert_eq!((gap.cause, gap.places), (GapCause::HistoryLost, 0));
+        assert!(gap.before.token.is_some() && gap.before.time < gap.after.time, "{gap:?}");
+        let info = run(&["info", text(&tape)]).expect_code(0);
+        assert!(info.stdout.contains("the oplog no longer reached back"), "{}", info.stdout);
+
+        // A replay stands still in front of it.
+        let refused = run(&["cat", text(&tape)]).expect_code(1);
+        assert!(refused.sentence().contains("--cross-gaps"), "{}", refused.stderr);
+        let crossed = run(&["replay", text(&tape), "null:", "--speed", "max", "--cross-gaps"]);
+        let crossed = crossed.expect_code(3);
+        assert!(crossed.stdout.contains("crossed a gap"), "{}", crossed.stdout);
+        let behind = format!("{}", gap.at);
+        run(&["cat", text(&tape), "--start", &behind]).expect_code(0);
+        run(&["cat", text(&tape), "--end", &behind]).expect_code(0);
+    }
+}
+
+/// While a recording runs, too: it was away for too long.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_sent_costs_itself_alone() {
+    const LARGE: usize = 10 << 20;
+    let source = ReplicaSet::single().start().await.unwrap();
+    let client = source.client().unwrap();
+    let begin = stream::present(&client).await;
+    let database = client.database("quiet");
+    let images = doc! {"create": "c", "changeStreamPreAndPostImages": {"enabled": true}};
+    database.run_command(images).await.unwrap();
+    let coll = database.collection::<Document>("c");
+    insert(&client, 1).await;
+    coll.insert_one(doc! {"_id": 2, "x": "a".repeat(LARGE)}).await.unwrap();
+    // With its pre-image it is larger than a server can send.
+    coll.replace_one(doc! {"_id": 2}, doc! {"x": "b".repeat(LARGE)}).await.unwrap();
+    insert(&client, 3).await;
+    coll.replace_one(doc! {"_id": 2}, doc! {"x": "c".repeat(LARGE)}).await.unwrap();
+    insert(&client, 4).await;
+
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("large.tape");
+    let since = format!("{}:{}", begin.time, begin.increment);
+    let uri = source.uri();
+    let flags =
+        ["--since", &since, "--full-document-before-change", "required", "--on-gap", "continue"];
+    let recorded = record(&uri, &tape, &[&flags[..], &["-v"]].concat());
+    if recorded.code == Some(0) {
+        // A server that sends such events in fragments: nothing is lost.
+        assert_eq!(gaps(&tape), []);
+        return;
+    }
+    let recorded = recorded.expect_code(3);
+    assert_eq!(ids(&tape), [1, 2, 3, 4], "{}", recorded.stderr);
+    let causes: Vec<GapCause> = gaps(&tape).iter().map(|gap| gap.cause).collect();
+    assert_eq!(causes, [GapCause::EventTooLarge, GapCause::EventTooLarge]);
+    // Once more: nothing new.
+    record(&uri, &tape, &flags).expect_code(0);
+    assert_eq!((ids(&tape).len(), gaps(&tape).len()), (4, 2));
+}
