@@ -51,7 +51,7 @@ use std::fmt;
 
 use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
 
-pub(crate) use decode::{BlockError, Decoder};
+pub(crate) use decode::{BlockError, Decoder, document_ends};
 pub(crate) use encode::{BlockEncoder, NewBlock, split};
 #[cfg(test)]
 pub(crate) use header::{CODEC_ZSTD, FIELDS};
@@ -77,7 +77,7 @@ pub(crate) const TARGET_RAW_LEN: usize = 256 << 10;
 pub(crate) const SEALED_RAW_LEN: usize = 512 << 10;
 
 /// The shortest BSON document.
-const MIN_EVENT_LEN: usize = changetape_core::raw::EMPTY_DOCUMENT.len();
+pub(crate) const MIN_EVENT_LEN: usize = changetape_core::raw::EMPTY_DOCUMENT.len();
 
 /// The most events in a block: as many as fit.
 pub(crate) const MAX_EVENTS: usize = MAX_RAW_LEN / MIN_EVENT_LEN;
@@ -99,7 +99,7 @@ const _: () = {
 };
 
 /// The longest that zstd makes of `raw_len` bytes: its `ZSTD_COMPRESSBOUND`, rounded up.
-const fn max_body_len(raw_len: usize) -> usize {
+pub(crate) const fn max_body_len(raw_len: usize) -> usize {
     raw_len + (raw_len >> 8) + 64
 }
 

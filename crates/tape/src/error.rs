@@ -43,7 +43,7 @@ pub enum Error {
     TooNew {
         /// The tape.
         path: PathBuf,
-        /// What is too new: `format`, `segment` or `block`.
+        /// What is too new: `format`, `segment`, `block` or `base`.
         what: &'static str,
         /// The version on disk.
         found: u32,
@@ -90,6 +90,14 @@ pub enum Error {
         /// Its length.
         bytes: usize,
         /// The longest that a tape holds.
+        limit: usize,
+    },
+    /// A document larger than a base holds.
+    #[error("a document is {bytes} bytes long; a base holds documents up to {limit} bytes")]
+    DocumentTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The longest that a base holds.
         limit: usize,
     },
     /// An event or token that cannot be read as one.

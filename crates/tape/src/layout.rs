@@ -7,6 +7,7 @@
 //!   lock        held by the process that has the tape open; says who
 //!   durable     the watermark: one past the last event that was acknowledged
 //!   catalog     which segments there are, gaps, and where the recording continues after them
+//!   base        documents as they were before the first event; only where one was taken
 //!   segments/   sealed events, in files that never change
 //!   log/        the live end, not sealed yet: sled databases of blocks and checkpoints
 //! ```
@@ -29,6 +30,7 @@ pub(crate) const METADATA: &str = "metadata";
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const DURABLE: &str = "durable";
 pub(crate) const CATALOG: &str = "catalog";
+pub(crate) const BASE: &str = "base";
 pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const LOG: &str = "log";
 
@@ -42,7 +44,7 @@ pub(crate) const SEALED: &str = "seg";
 /// How the name of one that is being written ends.
 const UNFINISHED: &str = "new";
 
-/// How the name of one ends that was found damaged and is kept, though nothing reads it.
+/// How the name of what was found damaged ends, and is kept though nothing reads it.
 const SET_ASIDE: &str = "damaged";
 
 /// A sealed segment.
@@ -51,9 +53,14 @@ pub(crate) fn segment(tape: &Path, events: &Range<Seq>) -> PathBuf {
     tape.join(SEGMENTS).join(format!("{first:020}-{end:020}.{SEALED}"))
 }
 
-/// The name that a damaged segment gets when a tape is repaired.
-pub(crate) fn set_aside(segment: &Path) -> PathBuf {
-    segment.with_extension(SET_ASIDE)
+/// The name that a damaged segment or base gets when a tape is repaired.
+pub(crate) fn set_aside(file: &Path) -> PathBuf {
+    file.with_extension(SET_ASIDE)
+}
+
+/// Where a base is written.
+pub(crate) fn unfinished_base(tape: &Path) -> PathBuf {
+    tape.join(BASE).with_extension(UNFINISHED)
 }
 
 /// Where the segment is written that a log becomes. Room is set aside in it while the log grows.

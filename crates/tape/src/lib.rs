@@ -10,6 +10,8 @@
 //!         its files'  larger   immutable   what there
 //!         own bytes   blocks   file        is
 //!
+//! documents ──► base, before the first event
+//!
 //! path ──► format, catalog ──► scan, seek, summary ──► Block
 //! ```
 //! `docs/tape-format.md` specifies everything on disk. Blocking throughout: an append
@@ -23,6 +25,9 @@ mod codec;
 mod frame;
 mod gap;
 mod metadata;
+
+// What was there before the first event.
+mod base;
 
 // The directory: what is where, what it is, who changes it.
 mod create;
@@ -76,10 +81,12 @@ mod format_document;
 mod samples;
 
 pub use append::{Batch, TapeWriter};
+pub use base::{Base, BaseBlock, BaseBlocks, BaseCollection, BaseSummary, BaseWriter, Definition};
 pub use block::{Block, Events, RecordedEvent};
 pub use catalog::Dropped;
 pub use checkpoint::Checkpoint;
 pub use codec::Codec;
+pub use create::TapeDraft;
 pub use disk::allocated as disk_bytes;
 pub use error::{Damage, Error, Mismatch};
 pub use format::{FORMAT_VERSION, tape_exists};

@@ -5,6 +5,9 @@
 //! under another name, which nothing reads. What was not sealed is treated alike. Events keep
 //! their places: where some are lost, the places stay empty, and a gap says so.
 //!
+//! A damaged base is put aside alike, and the tape has none then: what is left of one is no
+//! state that the events could be applied to.
+//!
 //! Where the end of a tape is lost, and nothing says where the recording went on behind it,
 //! there is no gap: the recording continues after the last event that is there, and records
 //! what follows again.
@@ -22,7 +25,7 @@ use crate::rebuild::{self, lost};
 use crate::salvage::{Found, Salvage};
 use crate::seal::Tape;
 use crate::verify::{self, Verified};
-use crate::{Damage, Error, Gap, Metadata, disk, layout, metadata, watermark};
+use crate::{Damage, Error, Gap, Metadata, base, disk, layout, metadata, watermark};
 
 /// What repairing a tape did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Repaired {
     pub damages: Vec<Damage>,
     /// The gaps that say what is lost.
     pub gaps: Vec<Gap>,
+    /// Whether the base was damaged, and is lost; it is kept as `base.damaged`.
+    pub base_lost: bool,
 }
 
 /// Repairs the tape at `path`; `progress` is told how far the search for damage is.
@@ -51,6 +56,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
         disk::replace(&file, format::render(FORMAT_VERSION).as_bytes())?;
         verified.damages.push(nothing_lost("FORMAT was not what was written"));
     }
+    let base_lost = repair_base(path, &mut verified)?;
     let known = match catalog::read(path) {
         Err(Error::Damaged { damage, .. }) => {
             verified.damages.push(*damage);
@@ -77,7 +83,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     repair.tail(&known, durable, &mut verified)?;
     let catalog = repair.finish()?;
     let gaps = catalog.gaps.into_iter().filter(|gap| !before.contains(gap)).collect();
-    Ok(Repaired { damages: verified.damages, gaps })
+    Ok(Repaired { damages: verified.damages, gaps, base_lost })
 }
 
 fn nothing_lost(what: &str) -> Damage {
@@ -95,6 +101,17 @@ fn repair_metadata(path: &Path, verified: &mut Verified) -> Result<Metadata, Err
     disk::sync_dir(path)?;
     verified.damages.push(nothing_lost(what));
     Ok(metadata)
+}
+
+/// Puts a damaged base aside.
+fn repair_base(path: &Path, verified: &mut Verified) -> Result<bool, Error> {
+    let before = verified.damages.len();
+    base::verify(path, &mut |damage| verified.damages.push(damage))?;
+    let lost = verified.damages.len() > before;
+    if lost {
+        base::set_aside(path)?;
+    }
+    Ok(lost)
 }
 
 /// A repair under way.

@@ -15,8 +15,8 @@ use crate::block::{BlockEncoder, Decoder, High, NewBlock, Times};
 use crate::catalog::{Catalog, Dropped, Listed};
 use crate::segment::SegmentWriter;
 use crate::{
-    Batch, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm,
-    disk,
+    Batch, Definition, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeDraft,
+    TapeOptions, TapeWriter, UpdateForm, disk, layout,
 };
 
 /// The event at a place: one second of cluster time per ten events.
@@ -106,6 +106,34 @@ pub(crate) fn segment(path: &Path) {
         writer.add(&bytes, &Decoder::new().unwrap().decode(&bytes).unwrap()).unwrap();
     }
     writer.finish(&[gap(7)], &metadata()).unwrap().unwrap();
+}
+
+/// A tape with a base of a collection and a view: what the base's file holds.
+pub(crate) fn base(tape: &Path) -> Vec<u8> {
+    let draft = TapeDraft::begin(tape).unwrap();
+    let time = ClusterTime { seconds: 7, increment: 3 };
+    let mut writer = draft.begin_base(time, WallTime::from_millis(1_772_366_400_000)).unwrap();
+    let orders = Definition {
+        db: "shop".into(),
+        coll: "orders".into(),
+        kind: "collection".into(),
+        options: rawdoc! {},
+        indexes: vec![rawdoc! {"v": 2, "key": {"_id": 1}, "name": "_id_"}],
+    };
+    writer.collection(&orders).unwrap();
+    writer.document(&rawdoc! {"_id": 1, "text": "some"}).unwrap();
+    writer.document(&rawdoc! {"_id": 2, "text": "more"}).unwrap();
+    let view = Definition {
+        coll: "open_orders".into(),
+        kind: "view".into(),
+        options: rawdoc! {"viewOn": "orders", "pipeline": []},
+        indexes: vec![],
+        ..orders
+    };
+    writer.collection(&view).unwrap();
+    writer.finish().unwrap();
+    draft.finish(metadata(), TapeOptions::default()).unwrap().close().unwrap();
+    std::fs::read(tape.join(layout::BASE)).unwrap()
 }
 
 /// The token after the event before a place.

@@ -7,7 +7,7 @@ use changetape_core::{Arrival, ClusterTime, Namespace, OperationType, Seq, WallT
 
 use crate::block::extent;
 use crate::segment::{Kind, Kinds};
-use crate::{Checkpoint, Dropped, Error, Gap, TapeReader};
+use crate::{Base, BaseSummary, Checkpoint, Dropped, Error, Gap, TapeReader};
 
 /// What is on a tape, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Summary {
     pub segments: u64,
     /// The events' BSON in bytes, uncompressed.
     pub raw_bytes: u64,
-    /// What the tape takes on disk, in bytes.
+    /// What the tape takes on disk, in bytes, its base included.
     pub disk_bytes: u64,
     /// The earliest and latest wall time, which is an event's `wallTime` or the second of its
     /// `clusterTime`; `None` if no event has either.
@@ -47,6 +47,8 @@ pub struct Summary {
     pub gaps: Vec<Gap>,
     /// What retention has dropped.
     pub dropped: Option<Dropped>,
+    /// What there was before the first event; `None` if that was not recorded.
+    pub base: Option<BaseSummary>,
     /// Where the recording would continue.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -113,6 +115,7 @@ impl TapeReader {
             end: self.end(),
             gaps: catalog.gaps.clone(),
             dropped: catalog.dropped,
+            base: self.base()?.as_ref().map(Base::summary),
             checkpoint: self.checkpoint(),
             disk_bytes: self.disk_bytes()?,
             ..Summary::default()

@@ -1,7 +1,7 @@
 //! Verifying a tape: every byte of it that means something, and what that is worth.
 //!
 //! ```text
-//! FORMAT, metadata, catalog, durable ──► each segment: header, footer, index, totals, every
+//! FORMAT, metadata, catalog, durable ──► the base, all of it ──► each segment: header, footer, index, totals, every
 //! block, and that index and totals say what is in the blocks ──► what is not sealed yet
 //! ```
 //! Nothing is changed. What is wrong is a list, not the first error: the events that each
@@ -17,7 +17,7 @@ use crate::format::{self, Found};
 use crate::lock::{Holder, Purpose, TapeLock};
 use crate::opening::Tail;
 use crate::segment::{Entry, Kinds, Totals};
-use crate::{Damage, Error, Gap, Metadata, metadata, rebuild};
+use crate::{BaseSummary, Damage, Error, Gap, Metadata, base, metadata, rebuild};
 
 /// What verifying a tape found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Verified {
     pub events: u64,
     /// Segments that were read.
     pub segments: u64,
+    /// What the base holds, if there is one that can be read.
+    pub base: Option<BaseSummary>,
     /// What is wrong; empty if the tape is sound.
     pub damages: Vec<Damage>,
     /// Where events are known to be missing.
@@ -78,6 +80,7 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verifie
         None => rebuild::catalog(path)?,
     };
     verified.gaps.clone_from(&catalog.gaps);
+    verified.base = base::verify(path, &mut |damage| verified.found(damage))?;
     for listed in &catalog.segments {
         let sound = segment(path, listed, metadata.as_ref(), &mut verified, &mut |seq| {
             progress(seq, catalog.next);

@@ -57,7 +57,7 @@ fn body<'a>(header: &Header, bytes: &'a [u8]) -> Result<&'a [u8], BlockError> {
 }
 
 /// Where each of `count` documents ends that together fill `body`; `None` if they do not.
-fn document_ends(body: &[u8], count: u32) -> Option<Vec<u32>> {
+pub(crate) fn document_ends(body: &[u8], count: u32) -> Option<Vec<u32>> {
     let mut ends = Vec::with_capacity(usize::try_from(count).ok()?);
     let mut at: usize = 0;
     while at < body.len() {
