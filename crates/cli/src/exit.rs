@@ -81,7 +81,11 @@ fn exit_for(error: &anyhow::Error) -> Exit {
         } else if let Some(error) = cause.downcast_ref::<Replay>() {
             error.is_usage().then_some(Exit::Usage)
         } else if let Some(error) = cause.downcast_ref::<Record>() {
-            error.is_loss().then_some(Exit::Loss)
+            match error {
+                _ if error.is_usage() => Some(Exit::Usage),
+                _ if error.is_interruption() => Some(Exit::Interrupted),
+                _ => error.is_loss().then_some(Exit::Loss),
+            }
         } else {
             None
         };

@@ -34,6 +34,9 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
         let _ = writeln!(text, "  {name:13} {value}");
     };
 
+    if let Some(base) = &summary.base {
+        row("base", &format!("{}, {} on disk", report::base(base), report::bytes(base.disk_bytes)));
+    }
     match summary.end.get().checked_sub(1).filter(|_| summary.events > 0) {
         None => row("events", &"no event yet"),
         Some(last) => row(
@@ -70,7 +73,8 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
     );
     if summary.events > 0 {
         // Writing to a string cannot fail.
-        let ratio = report::ratio(summary.disk_bytes, summary.raw_bytes);
+        let base = summary.base.map_or(0, |base| base.disk_bytes);
+        let ratio = report::ratio(summary.disk_bytes.saturating_sub(base), summary.raw_bytes);
         let _ = write!(disk, ", {ratio:.2} of the events' size");
     }
     row("on disk", &disk);
@@ -87,6 +91,8 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
             Some(time) => row("continues", &format!("after {time} ({})", time.wall_time())),
             None => row("continues", &format!("after token {}", checkpoint.token)),
         }
+    } else if let Some(base) = &summary.base {
+        row("continues", &format!("after {} ({})", base.time, base.time.wall_time()));
     }
     let source = &metadata.source;
     row("source", &format!("{}, MongoDB {}", deployment(metadata), source.server_version));
@@ -218,6 +224,7 @@ fn json(path: &Path, tape: &TapeReader, summary: &Summary) -> Value {
             "arrived": dropped.arrived.to_string(),
             "at": dropped.at.to_string(),
         })),
+        "base": summary.base.as_ref().map(report::base_json),
         "segments": summary.segments,
         "blocks": summary.blocks,
         "bytes": summary.raw_bytes,

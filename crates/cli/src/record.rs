@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use changetape_deployment::Deployment;
-use changetape_recorder::{Ending, Progress, Snapshot, State, Summary, record, watch_oplog};
+use changetape_recorder::{
+    BaseProgress, Ending, Progress, Snapshot, State, Summary, record, watch_oplog,
+};
 use changetape_tape::UpdateForm;
 use serde_json::json;
 
@@ -59,9 +61,12 @@ async fn stopped_early(stop: &tokio_util::sync::CancellationToken, progress: &Pr
 }
 
 fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
-    let (mut events, mut bytes) = (Rate::new(), Rate::new());
+    let (mut events, mut bytes, mut documents) = (Rate::new(), Rate::new(), Rate::new());
     move || {
         let now = progress.snapshot();
+        if now.state == State::TakingBase {
+            return base_line(now.base, &mut documents);
+        }
         let (doing, place) = doing(&now);
         Line {
             text: format!(
@@ -79,7 +84,7 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
 /// What the recording is doing, and how far it has come.
 fn doing(now: &Snapshot) -> (String, String) {
     let doing = match now.state {
-        State::Connecting => "opening the stream",
+        State::Connecting | State::TakingBase => "opening the stream",
         State::Recording => "recording",
         State::Waiting => "waiting for the source",
     };
@@ -97,6 +102,21 @@ fn doing(now: &Snapshot) -> (String, String) {
     };
     let (seconds, retries) = (now.in_state.as_secs(), now.retries);
     (format!("{doing} for {seconds} s, retries so far {retries}"), place)
+}
+
+/// The line while a base is taken. How many documents there are the server only estimates.
+fn base_line(base: BaseProgress, documents: &mut Rate) -> Line {
+    let of = base.estimate.max(base.documents);
+    Line {
+        text: format!(
+            "taking the base: {} of about {} documents, {}, {}",
+            report::count(base.documents),
+            report::count(of),
+            report::bytes(base.bytes),
+            report::rate(documents.per_second(base.documents)),
+        ),
+        part: Some((base.documents, of)),
+    }
 }
 
 fn text(summary: &Summary, tape: &Path) -> String {
@@ -121,6 +141,9 @@ fn text(summary: &Summary, tape: &Path) -> String {
             report::bytes(summary.tape_bytes),
         ),
     ];
+    if let Some(base) = &summary.base {
+        lines.insert(0, format!("took a base of {}", report::base(base)));
+    }
     if summary.reconnects > 0 {
         let times = match summary.reconnects {
             1 => "once".to_owned(),
@@ -149,6 +172,7 @@ fn json(summary: &Summary, tape: &Path) -> String {
             UpdateForm::Raw => "raw",
             UpdateForm::Public => "public",
         },
+        "base": summary.base.as_ref().map(report::base_json),
         "reconnects": summary.reconnects,
         "gaps": summary.gaps,
         "elapsedSeconds": summary.elapsed.as_secs_f64(),

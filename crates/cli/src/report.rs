@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use changetape_tape::BaseSummary;
+use serde_json::{Value, json};
 
 /// Writes a result to stdout. A reader that closed the pipe has what it wanted.
 ///
@@ -39,6 +41,32 @@ pub(crate) fn events(n: u64) -> String {
 /// `1 segment`, `2 segments`.
 pub(crate) fn counted(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{} {what}s", count(n)) }
+}
+
+/// `1 204 documents (3.4 MB) of 7 collections and views at 1772366400:1`.
+pub(crate) fn base(base: &BaseSummary) -> String {
+    let named =
+        |n: u64, one: &str, many: &str| format!("{} {}", count(n), if n == 1 { one } else { many });
+    format!(
+        "{} ({}) of {} at {} ({})",
+        named(base.documents, "document", "documents"),
+        bytes(base.bytes),
+        named(base.collections, "collection or view", "collections and views"),
+        base.time,
+        base.time.wall_time(),
+    )
+}
+
+/// The same for programs.
+pub(crate) fn base_json(base: &BaseSummary) -> Value {
+    json!({
+        "clusterTime": base.time.to_string(),
+        "takenAt": base.taken.to_string(),
+        "collections": base.collections,
+        "documents": base.documents,
+        "bytes": base.bytes,
+        "diskBytes": base.disk_bytes,
+    })
 }
 
 /// `3.4 MB`.

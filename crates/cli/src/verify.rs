@@ -23,7 +23,8 @@ pub(crate) fn run(args: &VerifyArgs, output: &OutputArgs) -> anyhow::Result<Exit
             Format::Text => repaired_text(path, &repaired),
             Format::Json => repaired_json(path, &repaired).to_string(),
         })?;
-        return Ok(if repaired.gaps.is_empty() { Exit::Done } else { Exit::Loss });
+        let lost = repaired.base_lost || !repaired.gaps.is_empty();
+        return Ok(if lost { Exit::Loss } else { Exit::Done });
     }
     let verified = with_progress(output, |progress| verify(path, progress))?;
     report::print(&match output.format {
@@ -62,6 +63,9 @@ fn text(path: &Path, verified: &Verified) -> String {
             report::events(verified.events),
             report::counted(verified.segments, "segment")
         ));
+        if let Some(base) = &verified.base {
+            lines.push(format!("so is its base: {}", report::base(base)));
+        }
     } else {
         lines.push(format!("{} is damaged:", path.display()));
         lines.extend(damage_lines(&verified.damages));
@@ -89,6 +93,7 @@ fn json(path: &Path, verified: &Verified) -> Value {
         "sound": verified.damages.is_empty(),
         "events": verified.events,
         "segments": verified.segments,
+        "base": verified.base.as_ref().map(report::base_json),
         "damages": damages_json(&verified.damages),
         "gaps": verified.gaps.iter().map(gap_json).collect::<Vec<_>>(),
         "beingRecorded": verified.recording.is_some(),
@@ -117,6 +122,9 @@ fn repaired_text(path: &Path, repaired: &Repaired) -> String {
         _ => "it is repaired; events are lost where it has these gaps now:".to_owned(),
     });
     lines.extend(repaired.gaps.iter().map(|gap| format!("  {gap}")));
+    if repaired.base_lost {
+        lines.push("its base is lost; what is left of it is kept as base.damaged".to_owned());
+    }
     lines.join("\n")
 }
 
@@ -125,5 +133,6 @@ fn repaired_json(path: &Path, repaired: &Repaired) -> Value {
         "tape": path.display().to_string(),
         "damages": damages_json(&repaired.damages),
         "gaps": repaired.gaps.iter().map(gap_json).collect::<Vec<_>>(),
+        "baseLost": repaired.base_lost,
     })
 }

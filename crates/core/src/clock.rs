@@ -28,6 +28,15 @@ impl ClusterTime {
         Self { seconds, increment: 0 }
     }
 
+    /// The earliest time after this one.
+    #[must_use]
+    pub const fn successor(self) -> Self {
+        match self.increment.checked_add(1) {
+            Some(increment) => Self { seconds: self.seconds, increment },
+            None => Self::at_second(self.seconds.saturating_add(1)),
+        }
+    }
+
     /// The start of the second as a wall time.
     #[must_use]
     pub fn wall_time(self) -> WallTime {

@@ -65,6 +65,15 @@ impl Target {
             Self::New { path, options, metadata } => Ok(options.create(&path, *metadata)?),
         }
     }
+
+    /// Leaves a tape as it is.
+    fn close(self, progress: &Progress) -> Result<(), Error> {
+        if let Self::Existing(writer) = self {
+            progress.tape_size(writer.disk_bytes()?);
+            writer.close()?;
+        }
+        Ok(())
+    }
 }
 
 impl Appender {
@@ -102,7 +111,7 @@ fn append(
     runtime: &Handle,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let Some(first) = deliveries.blocking_recv() else { return Ok(()) };
+    let Some(first) = deliveries.blocking_recv() else { return target.close(progress) };
     let mut writing = Writing::new(target.open()?, progress);
     let written = writing.write_all(first, &mut deliveries, runtime);
     // After a failure too: what is durable is sealed, so that it can be read.

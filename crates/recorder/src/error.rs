@@ -1,5 +1,8 @@
 //! Why a recording could not begin or go on.
 
+use std::path::PathBuf;
+
+use changetape_core::ClusterTime;
 use thiserror::Error;
 
 /// A recording that stopped. What was durable before stays on the tape.
@@ -123,6 +126,83 @@ pub enum Error {
         /// The server's own words, which the sentence above replaces.
         answer: Box<changetape_deployment::Error>,
     },
+    /// A base was asked for on a tape that was begun without one.
+    #[error(
+        "{path} was begun without a base, and one that is taken now would not fit what is on it; \
+         leave --snapshot out, or record onto a new tape"
+    )]
+    TooLateForBase {
+        /// The tape.
+        path: PathBuf,
+    },
+    /// Collections that cannot be part of a base.
+    #[error(
+        "no base can be taken of {what} at {hosts}: leave it out of the recording with \
+         --exclude {exclude}"
+    )]
+    NotInBase {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The collections, each with what stands in the way.
+        what: String,
+        /// Their names for a command line.
+        exclude: String,
+    },
+    /// The user may not read what a base needs.
+    #[error(
+        "{user} may not {doing} at {hosts}: a base needs the actions find, listCollections and \
+         listIndexes on what is recorded, and listDatabases, which the role readAnyDatabase \
+         holds: db.grantRolesToUser({user:?}, [{{role: \"readAnyDatabase\", db: \"admin\"}}])"
+    )]
+    MayNotTakeBase {
+        /// The user's name.
+        user: String,
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// What was attempted, as an infinitive.
+        doing: String,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
+    },
+    /// Reading took longer than the server keeps what it is read from.
+    #[error(
+        "{hosts} no longer knows what {namespace} held at {time}: reading the base had taken \
+         {seconds} s, and a server keeps what was there for minSnapshotHistoryWindowInSeconds, 300 \
+         by default; raise it on every node while the base is taken \
+         (db.adminCommand({{setParameter: 1, minSnapshotHistoryWindowInSeconds: 3600}})), or record \
+         less with --include"
+    )]
+    SnapshotTooOld {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The time that was read at.
+        time: ClusterTime,
+        /// How long reading had taken by then.
+        seconds: u64,
+        /// What was being read.
+        namespace: String,
+        /// The server's own words, which the sentence above replaces.
+        answer: Box<changetape_deployment::Error>,
+    },
+    /// A base was begun again and again, and never became whole.
+    #[error(
+        "no base could be taken of {hosts} in {attempts} attempts: {why}; try when collections and \
+         indexes are at rest, or leave what changes out with --exclude"
+    )]
+    NoBase {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// How often it was begun.
+        attempts: u32,
+        /// Why the last attempt failed.
+        why: String,
+    },
+    /// The recording was told to stop before its base was whole.
+    #[error(
+        "stopped before the base was whole, and nothing is kept of it; the next recording takes \
+         it from the beginning"
+    )]
+    BaseStopped,
     /// A reply of the server lacks what every reply has.
     #[error("the server's reply lacks {missing}")]
     BadReply {
@@ -138,6 +218,9 @@ pub enum Error {
     /// A bug: the appending thread ended without a result.
     #[error("the thread that writes the tape ended unexpectedly; this is a bug in changetape")]
     AppenderDied,
+    /// A bug: the thread that writes the base ended without a result.
+    #[error("the thread that writes the base ended unexpectedly; this is a bug in changetape")]
+    WriterDied,
 }
 
 impl Error {
@@ -149,5 +232,17 @@ impl Error {
     #[must_use]
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::HistoryLost { .. } | Self::EventTooLarge { .. })
+    }
+
+    /// Whether the user asked for what cannot be.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::TooLateForBase { .. })
+    }
+
+    /// Whether the recording was told to stop before there was anything to keep.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::BaseStopped)
     }
 }

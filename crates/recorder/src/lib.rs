@@ -8,7 +8,8 @@
 //! ```
 //! The recorder owns resuming: the stream is read in raw batches, which the driver does not
 //! resume by itself, and each batch goes onto the tape together with the token that follows
-//! it. So wherever a recording stops, the next one goes on exactly there.
+//! it. So wherever a recording stops, the next one goes on exactly there. A tape may begin with
+//! a base: what the deployment holds at the time after which its events follow.
 
 // What to record.
 mod options;
@@ -16,6 +17,9 @@ mod options;
 // Where to begin, and with which stream.
 mod pipeline;
 mod resume;
+
+// What there is before the first event.
+mod base;
 
 // From the server to the tape, in the order of the data.
 mod source;
@@ -39,6 +43,6 @@ mod progress;
 
 pub use error::Error;
 pub use oplog::watch_oplog;
-pub use options::{Fetch, Limits, OnGap, RecordOptions, Request, Since, Updates};
-pub use progress::{Progress, Snapshot, State};
+pub use options::{Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates};
+pub use progress::{BaseProgress, Progress, Snapshot, State};
 pub use record::{Ending, Summary, record};

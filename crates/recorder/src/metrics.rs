@@ -24,7 +24,7 @@ pub fn text(now: &Snapshot) -> String {
     let mut page = Page::default();
     page.state(now.state);
     let waiting = match now.state {
-        State::Recording => Duration::ZERO,
+        State::Recording | State::TakingBase => Duration::ZERO,
         State::Connecting | State::Waiting => now.in_state,
     };
     let whole = |n: u64| Some(n as f64);
@@ -83,6 +83,7 @@ impl Page {
         self.head("state", "gauge");
         for (name, here) in [
             ("connecting", State::Connecting),
+            ("taking_base", State::TakingBase),
             ("recording", State::Recording),
             ("waiting", State::Waiting),
         ] {
@@ -126,6 +127,7 @@ impl Page {
 pub fn health(now: &Snapshot) -> Result<String, String> {
     let doing = match now.state {
         State::Recording => return Ok("recording".to_owned()),
+        State::TakingBase => return Ok("taking the base".to_owned()),
         State::Connecting => "looking for the source",
         State::Waiting => "waiting for the source",
     };

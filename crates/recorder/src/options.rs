@@ -16,6 +16,8 @@ use crate::Error;
 pub struct RecordOptions {
     /// Where a new tape begins. A tape that has a checkpoint continues there instead.
     pub since: Since,
+    /// Whether a new tape begins with a base. Then it begins there, whatever `since` says.
+    pub base: TakeBase,
     /// What of the deployment's changes is recorded.
     pub request: Request,
     /// How the source is asked for them.
@@ -26,6 +28,17 @@ pub struct RecordOptions {
     pub tape: TapeOptions,
     /// What to do where events are lost to the recording.
     pub on_gap: OnGap,
+}
+
+/// Whether a new tape begins with a base: documents, options and indexes as they are at one
+/// cluster time, after which the events follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TakeBase {
+    /// It has events only.
+    #[default]
+    No,
+    /// The base is taken first.
+    First,
 }
 
 /// What to do where events are lost to the recording.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use changetape_core::{ClusterTime, Seq};
 use changetape_tape::Sealed;
 
-/// Counters of a running recording. Everything counted is durable.
+/// Counters of a running recording. Everything counted is durable, but for the base's documents,
+/// which are so all at once, when it is whole.
 #[derive(Debug)]
 pub struct Progress {
     /// The clock of what is kept in milliseconds here.
@@ -30,6 +31,9 @@ pub struct Progress {
     reached: AtomicU32,
     source: AtomicU32,
     oplog_begin: AtomicU32,
+    base_documents: AtomicU64,
+    base_bytes: AtomicU64,
+    base_estimate: AtomicU64,
 }
 
 /// What a recording is doing.
@@ -37,6 +41,8 @@ pub struct Progress {
 pub enum State {
     /// Looking for the source.
     Connecting,
+    /// Reading what there is before the first event.
+    TakingBase,
     /// Reading the stream.
     Recording,
     /// The source is away; trying again after a pause.
@@ -77,6 +83,19 @@ pub struct Snapshot {
     /// Seconds of oplog that the server still has behind the place that the tape reaches: how
     /// long the recording may stop without losing anything. `None` where it is not known.
     pub oplog_left_seconds: Option<u32>,
+    /// How far the base is that was taken in this session.
+    pub base: BaseProgress,
+}
+
+/// How far a base is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BaseProgress {
+    /// Documents written.
+    pub documents: u64,
+    /// Their raw BSON bytes.
+    pub bytes: u64,
+    /// About how many there will be, as the server estimates.
+    pub estimate: u64,
 }
 
 /// What an append made durable.
@@ -113,6 +132,9 @@ impl Default for Progress {
             reached: AtomicU32::new(0),
             source: AtomicU32::new(0),
             oplog_begin: AtomicU32::new(0),
+            base_documents: zero(),
+            base_bytes: zero(),
+            base_estimate: zero(),
         }
     }
 }
@@ -124,6 +146,7 @@ impl Progress {
         let state = match self.state.load(Relaxed) {
             1 => State::Recording,
             2 => State::Waiting,
+            3 => State::TakingBase,
             _ => State::Connecting,
         };
         let reached = self.reached.load(Relaxed);
@@ -148,6 +171,11 @@ impl Progress {
             lag_seconds: if reached == 0 { 0 } else { lag },
             oplog_left_seconds: (reached > 0 && oplog_begin > 0)
                 .then(|| reached.saturating_sub(oplog_begin)),
+            base: BaseProgress {
+                documents: self.base_documents.load(Relaxed),
+                bytes: self.base_bytes.load(Relaxed),
+                estimate: self.base_estimate.load(Relaxed),
+            },
         }
     }
 
@@ -156,6 +184,7 @@ impl Progress {
             State::Connecting => 0,
             State::Recording => 1,
             State::Waiting => 2,
+            State::TakingBase => 3,
         };
         // A recording runs for weeks, not for 500 million years.
         let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -174,6 +203,18 @@ impl Progress {
         if let Some(time) = done.last_event {
             self.last_event.store(packed(time), Relaxed);
         }
+    }
+
+    /// A base is begun, perhaps once more.
+    pub(crate) fn base_begins(&self, estimate: u64) {
+        self.base_estimate.store(estimate, Relaxed);
+        self.base_documents.store(0, Relaxed);
+        self.base_bytes.store(0, Relaxed);
+    }
+
+    pub(crate) fn base_written(&self, documents: u64, bytes: u64) {
+        self.base_documents.fetch_add(documents, Relaxed);
+        self.base_bytes.fetch_add(bytes, Relaxed);
     }
 
     pub(crate) fn starts_at(&self, next: Seq) {

@@ -2,26 +2,30 @@
 //!
 //! Invariants
 //! - A tape that has a checkpoint is continued there and nowhere else.
-//! - A tape is made when the first batch has arrived, not before.
+//! - A tape is made when the first batch has arrived, not before; one that begins with a base,
+//!   when that is whole.
 //! - Only what is durable is counted.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use changetape_core::{Seq, WallTime};
+use changetape_core::Seq;
 use changetape_deployment::{Deployment, Identity};
-use changetape_tape::{Metadata, SourceIdentity, TapeWriter, UpdateForm};
+use changetape_tape::{
+    BaseSummary, Metadata, SourceIdentity, StreamOptions, TapeDraft, TapeWriter, UpdateForm,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
+use crate::base::Base;
 use crate::failure::{explain, refuses_raw};
 use crate::past::{Past, Place};
 use crate::pipeline::LargeEvents;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
-use crate::{Error, OnGap, Progress, RecordOptions, Since, Updates};
+use crate::{Error, OnGap, Progress, RecordOptions, Since, TakeBase, Updates};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub struct Summary {
     pub tape_bytes: u64,
     /// The form in which updates were recorded.
     pub updates: UpdateForm,
+    /// The base, if it was taken in this session.
+    pub base: Option<BaseSummary>,
     /// How often the stream was opened again.
     pub reconnects: u64,
     /// Gaps that were noted on the tape.
@@ -73,8 +79,42 @@ pub async fn record(
     stop: &CancellationToken,
 ) -> Result<Summary, Error> {
     let identity = source.identity().await?;
+    let base = if options.base == TakeBase::First && !changetape_tape::tape_exists(path) {
+        Some(begin_with_base(source, path, options, &identity, &progress, stop).await?)
+    } else {
+        None
+    };
     let session = Session::open(source, path, options, &identity).await?;
-    session.run(options, progress, stop).await
+    let summary = session.run(options, progress, stop).await?;
+    Ok(Summary { base, ..summary })
+}
+
+/// Makes a tape that has a base, and no event yet: a session continues it as any other.
+async fn begin_with_base(
+    source: &Deployment,
+    path: &Path,
+    options: &RecordOptions,
+    identity: &Identity,
+    progress: &Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<BaseSummary, Error> {
+    let forms = options.request.updates.candidates();
+    let queries = queries(options, forms, &identity.server_version);
+    // Opened for what the server has to say against it, which is better known before a base has
+    // been read than after; what it would deliver comes before the base.
+    let probe = first_form(source, identity, queries, &Start::Now, OnGap::Stop);
+    let stream = probe.await?.0.stream;
+    let draft = TapeDraft::begin(path)?;
+    let base = Base { deployment: source, filter: &stream.filter, progress };
+    let summary = base.take(&draft, stop).await?;
+    draft.finish(metadata(identity, &stream), options.tape)?.close()?;
+    tracing::info!(
+        "the base is whole: {} documents of {} collections and views at {}",
+        summary.documents,
+        summary.collections,
+        summary.time
+    );
+    Ok(summary)
 }
 
 /// One recording session with its stream open.
@@ -109,8 +149,20 @@ impl<'a> Session<'a> {
             None
         };
         let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
-        let resume = Start::choose(checkpoint.as_ref(), &options.since);
+        let base = match &existing {
+            Some(writer) => writer.reader().base()?.map(|base| base.summary().time),
+            None => None,
+        };
+        if options.base == TakeBase::First && base.is_none() {
+            existing.map_or(Ok(()), TapeWriter::close)?;
+            return Err(Error::TooLateForBase { path: path.to_owned() });
+        }
+        let resume = Start::choose(checkpoint.as_ref(), base, &options.since);
         let begins = checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
+        if let Some(time) = base.filter(|_| options.base == TakeBase::First || checkpoint.is_none())
+        {
+            tracing::info!("the tape has its base, of {time}; events follow it");
+        }
         if let Some(checkpoint) = checkpoint {
             tracing::info!(
                 "the tape ends before {}; the recording continues there{}",
@@ -128,12 +180,7 @@ impl<'a> Session<'a> {
             Some(writer) => writer.metadata().source.server_version.clone(),
             None => identity.server_version.clone(),
         };
-        let queries = forms.iter().map(|&form| {
-            let stream = options.request.stream(form);
-            let large_events = LargeEvents::of(&stream, &version);
-            Query { stream, large_events, fetch: options.fetch }
-        });
-        let queries = queries.collect();
+        let queries = queries(options, &forms, &version);
         let opened = first_form(deployment, identity, queries, &resume, options.on_gap).await;
         let (query, past) = match opened {
             Ok(opened) => opened,
@@ -147,12 +194,7 @@ impl<'a> Session<'a> {
             None => Target::New {
                 path: path.to_owned(),
                 options: options.tape,
-                metadata: Box::new(Metadata {
-                    source: identity_of(identity),
-                    stream: query.stream.clone(),
-                    created_by: concat!("changetape ", env!("CARGO_PKG_VERSION")).to_owned(),
-                    created_at: now(),
-                }),
+                metadata: Box::new(metadata(identity, &query.stream)),
             },
         };
         Ok(Self { deployment, query, past, target, begins })
@@ -180,12 +222,24 @@ impl<'a> Session<'a> {
             seqs: self.begins..done.end,
             tape_bytes: done.tape_bytes,
             updates: self.query.stream.updates,
+            base: None,
             reconnects: done.reconnects,
             gaps: done.gaps,
             elapsed: started.elapsed(),
             ending,
         })
     }
+}
+
+/// The streams to try, one for each form of updates, on a tape that was begun with a server of
+/// some version.
+fn queries(options: &RecordOptions, forms: &[UpdateForm], version: &str) -> Vec<Query> {
+    let query = |&form: &UpdateForm| {
+        let stream = options.request.stream(form);
+        let large_events = LargeEvents::of(&stream, version);
+        Query { stream, large_events, fetch: options.fetch }
+    };
+    forms.iter().map(query).collect()
 }
 
 /// Opens the stream with the first form of updates that the server gives.
@@ -242,6 +296,12 @@ fn identity_of(identity: &Identity) -> SourceIdentity {
     }
 }
 
-fn now() -> WallTime {
-    bson::DateTime::now().into()
+/// What a new tape says of itself.
+fn metadata(identity: &Identity, stream: &StreamOptions) -> Metadata {
+    Metadata {
+        source: identity_of(identity),
+        stream: stream.clone(),
+        created_by: concat!("changetape ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created_at: bson::DateTime::now().into(),
+    }
 }

@@ -26,19 +26,25 @@ impl Start {
         }
     }
 
-    /// A tape that has a checkpoint continues there, whatever `since` says: anything else
-    /// would lose events or record them twice.
-    pub(crate) fn choose(checkpoint: Option<&Checkpoint>, since: &Since) -> Self {
-        match (checkpoint, since) {
-            (Some(checkpoint), _) => Self::After(checkpoint.token.clone()),
-            (None, Since::Now) => Self::Now,
-            (None, Since::Time(time)) => {
+    /// A tape that has a checkpoint continues there, and one that has only a base after its
+    /// time, whatever `since` says: anything else would lose events or record them twice.
+    pub(crate) fn choose(
+        checkpoint: Option<&Checkpoint>,
+        base: Option<ClusterTime>,
+        since: &Since,
+    ) -> Self {
+        match (checkpoint, base, since) {
+            (Some(checkpoint), _, _) => Self::After(checkpoint.token.clone()),
+            // What happened at the base's time is part of it, and the stream begins inclusively.
+            (None, Some(time), _) => Self::At(time.successor()),
+            (None, None, Since::Now) => Self::Now,
+            (None, None, Since::Time(time)) => {
                 // Cluster time knows seconds only: begin with the second that holds the time.
                 let seconds = time.as_millis().div_euclid(1000);
                 Self::At(ClusterTime::at_second(u32::try_from(seconds).unwrap_or(0)))
             }
-            (None, Since::Cluster(time)) => Self::At(*time),
-            (None, Since::Token(token)) => Self::After(token.clone()),
+            (None, None, Since::Cluster(time)) => Self::At(*time),
+            (None, None, Since::Token(token)) => Self::After(token.clone()),
         }
     }
 }
@@ -59,15 +65,27 @@ mod tests {
         for since in
             [Since::Now, Since::Cluster(ClusterTime::at_second(1)), Since::Token(token('5'))]
         {
-            assert_eq!(Start::choose(Some(&checkpoint), &since), Start::After(token('4')));
+            for base in [None, Some(ClusterTime::at_second(1))] {
+                let start = Start::choose(Some(&checkpoint), base, &since);
+                assert_eq!(start, Start::After(token('4')));
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_goes_on_with_the_first_time_after_it() {
+        let at = |seconds, increment| ClusterTime { seconds, increment };
+        for (base, after) in [(at(7, 3), at(7, 4)), (at(7, u32::MAX), at(8, 0))] {
+            let start = Start::choose(None, Some(base), &Since::Token(token('5')));
+            assert_eq!(start, Start::At(after));
         }
     }
 
     #[test]
     fn a_new_tape_begins_where_it_is_told() {
-        assert_eq!(Start::choose(None, &Since::Now), Start::Now);
-        assert_eq!(Start::choose(None, &Since::Token(token('5'))), Start::After(token('5')));
+        assert_eq!(Start::choose(None, None, &Since::Now), Start::Now);
+        assert_eq!(Start::choose(None, None, &Since::Token(token('5'))), Start::After(token('5')));
         let time = Since::Time(WallTime::from_millis(1_999));
-        assert_eq!(Start::choose(None, &time), Start::At(ClusterTime::at_second(1)));
+        assert_eq!(Start::choose(None, None, &time), Start::At(ClusterTime::at_second(1)));
     }
 }

@@ -130,7 +130,7 @@ impl Log {
         Ok((Self { dir: dir.to_owned(), db, broken: AtomicBool::new(false) }, end))
     }
 
-    /// Takes an append: all of it or none. It is durable after [`LogEnd::sync`].
+    /// Takes an append: all of it or none. It is durable after [`sync`](Self::sync).
     ///
     /// After an error nothing is known of the log but what was durable before.
     pub(crate) fn apply(&self, appended: Appended, end: &mut LogEnd) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 //! what it still holds.
 //!
 //! A file may hold more than was acknowledged: what an append had written before its process
-//! was killed, and older copies of anything. [`Salvage::tape`] makes one run of it:
+//! was killed, and older copies of anything. [`Salvage::run`] makes one run of it:
 //!
 //! - Blocks follow one another from the place asked for, over gaps where there are any.
 //! - The checkpoint is the newest that continues at their end. A newer one continues further:

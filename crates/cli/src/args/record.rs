@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changetape_recorder::{Fetch, Limits, OnGap, RecordOptions, Request, Since, Updates};
+use changetape_recorder::{Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use super::parse::{self, Pipeline};
@@ -12,7 +12,7 @@ use super::{KeepingArgs, NamespaceArgs, TapeArg, uri};
 /// Record a deployment's change stream onto a tape
 ///
 /// Records every change of the deployment until Ctrl-C or a limit. A new tape begins now, or
-/// where --since says; a tape that is there continues exactly where it ends. The source may go
+/// where --since says, or with a base (--snapshot); a tape that is there continues exactly where it ends. The source may go
 /// away and come back, another node may become primary: recording goes on by itself.
 #[derive(Debug, Args)]
 #[command(
@@ -21,6 +21,7 @@ use super::{KeepingArgs, NamespaceArgs, TapeArg, uri};
 Examples:
   changetape record mongodb://db1,db2/?replicaSet=rs0 orders.tape
   changetape record mongodb://localhost orders.tape --include 'shop.*' --duration 10m
+  changetape record mongodb://localhost orders.tape --snapshot
   CHANGETAPE_SOURCE_URI=mongodb://… changetape record orders.tape --since 2026-03-01T12:00:00Z"
 )]
 pub(crate) struct RecordArgs {
@@ -55,6 +56,16 @@ pub(crate) struct RecordArgs {
         help_heading = "Recording"
     )]
     since: Since,
+    /// Take a base first: documents, options and indexes of what is recorded, as they are at one
+    /// cluster time, after which the events follow. A tape that has its base goes on as any other
+    #[arg(
+        long,
+        conflicts_with = "since",
+        env = "CHANGETAPE_SNAPSHOT",
+        value_parser = parse::switch,
+        help_heading = "Recording"
+    )]
+    snapshot: bool,
     /// The form of updates: the server's own diff (raw), which replays exactly, or what
     /// watch() shows (public); auto takes raw where the server gives it
     #[arg(
@@ -187,6 +198,7 @@ impl RecordArgs {
     pub(crate) fn options(&self) -> RecordOptions {
         RecordOptions {
             since: self.since.clone(),
+            base: if self.snapshot { TakeBase::First } else { TakeBase::No },
             tape: self.keeping.options(),
             on_gap: match self.on_gap {
                 OnGapArg::Stop => OnGap::Stop,

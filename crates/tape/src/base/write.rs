@@ -14,7 +14,8 @@ use crate::{Error, disk, frame, layout};
 /// How much is collected before it is written.
 const WRITE_LEN: usize = 1 << 20;
 
-/// A base that is being written. Dropped without [`finish`](Self::finish) there is none.
+/// A base that is being written. Dropped without [`finish`](Self::finish) there is none; what was
+/// written of it goes with the draft.
 pub struct BaseWriter {
     tape: PathBuf,
     path: PathBuf,
@@ -28,7 +29,6 @@ pub struct BaseWriter {
     /// Documents of the last collection that are in no block yet, and how many.
     raw: Vec<u8>,
     count: u32,
-    finished: bool,
 }
 
 impl std::fmt::Debug for BaseWriter {
@@ -58,7 +58,6 @@ impl BaseWriter {
             taken,
             raw: Vec::new(),
             count: 0,
-            finished: false,
         })
     }
 
@@ -109,7 +108,6 @@ impl BaseWriter {
         debug_assert_eq!(self.written, file_len);
         disk::sync_file(&self.file, &self.path)?;
         disk::rename(&self.path, &self.tape.join(layout::BASE))?;
-        self.finished = true;
         Ok(self.totals.summary(self.taken, file_len))
     }
 
@@ -142,15 +140,6 @@ impl BaseWriter {
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
-    }
-}
-
-impl Drop for BaseWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Whoever makes a tape here next removes it otherwise.
-            let _ = disk::remove_file(&self.path);
-        }
     }
 }
 

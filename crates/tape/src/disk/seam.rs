@@ -1,6 +1,6 @@
 //! The seam: every call that changes what is on disk passes here first.
 //!
-//! In the program that is all; tests put a [`Script`] in the way of one tape's calls, which
+//! In the program that is all; tests put a script in the way of one tape's calls, which
 //! notes them, fails one of them, or ends the process there.
 
 use std::io;

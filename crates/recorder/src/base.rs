@@ -1,0 +1,143 @@
+//! The base: what the deployment holds at one cluster time T, before the first event.
+//!
+//! ```text
+//! definitions ──► T ──► documents, read at T ──► definitions once more ──► the tape
+//! listed                                        the same, or begin again
+//! ```
+//! Invariants
+//! - Every document is read at T (read concern `snapshot`, `atClusterTime`). A read at T shows
+//!   what happened at T, so the stream goes on with the first event after T: nothing is on the
+//!   tape twice or missing. Tried on 6.0.5: a write that the server reports as done at T is seen
+//!   by a read at T, and a stream started at T begins with it.
+//! - Collections, options and indexes can only be listed as they are now. They are listed before
+//!   T is chosen and again when the documents are read: where both are the same they were so at
+//!   T; otherwise everything begins again, at a new T.
+//! - What is left of one attempt never gets into another: see [`TapeDraft::begin_base`].
+//! - What cannot be part of a base is refused before anything is written.
+
+mod definitions;
+mod documents;
+mod failure;
+mod write;
+
+use std::time::{Duration, Instant};
+
+use bson::{DateTime, doc};
+use changetape_core::{ClusterTime, NamespaceFilter};
+use changetape_deployment::Deployment;
+use changetape_tape::{BaseSummary, TapeDraft};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, Progress, State};
+use definitions::Listing;
+use failure::Failed;
+use write::Writer;
+
+/// How often a base is begun before the deployment is taken for one that does not come to rest.
+const ATTEMPTS: u32 = 5;
+
+/// The pause before the second attempt; it doubles before each that follows.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a base is taken of, and who is told.
+pub(crate) struct Base<'a> {
+    pub(crate) deployment: &'a Deployment,
+    /// Which namespaces take part.
+    pub(crate) filter: &'a NamespaceFilter,
+    pub(crate) progress: &'a std::sync::Arc<Progress>,
+}
+
+impl Base<'_> {
+    /// Takes the base of a tape that is not there yet, again from the beginning where the
+    /// deployment changes under it, until it is whole or `stop` is called.
+    pub(crate) async fn take(
+        &self,
+        draft: &TapeDraft,
+        stop: &CancellationToken,
+    ) -> Result<BaseSummary, Error> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            self.progress.state(State::TakingBase);
+            let taken = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Error::BaseStopped),
+                taken = self.attempt(draft) => taken,
+            };
+            let why = match taken {
+                Ok(summary) => return Ok(summary),
+                Err(Failed::ForGood(error)) => return Err(error),
+                Err(Failed::ForNow(why)) => why,
+            };
+            if attempt == ATTEMPTS {
+                let hosts = self.deployment.hosts().to_owned();
+                return Err(Error::NoBase { hosts, attempts: ATTEMPTS, why });
+            }
+            tracing::warn!("{why}; the base is taken again from the beginning");
+            tokio::select! {
+                () = stop.cancelled() => return Err(Error::BaseStopped),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause *= 2;
+        }
+        Err(Error::BaseStopped)
+    }
+
+    async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
+        let listing = Listing::take(self.deployment, self.filter).await?;
+        listing.refuse_unreadable(self.deployment.hosts())?;
+        let estimate = listing.estimate(self.deployment).await?;
+        let time = self.present().await?;
+        tracing::info!(
+            "taking a base of {} collections and views at {time} ({})",
+            listing.len(),
+            time.wall_time()
+        );
+        self.progress.base_begins(estimate);
+        let writer = draft.begin_base(time, DateTime::now().into());
+        let writer = Writer::start(writer.map_err(Error::from)?, self.progress)?;
+        let read = self.read(&listing, time, &writer).await;
+        // The writer goes first: what it says is the cause, the reader only noticed. Also before
+        // another attempt, which writes in the same place.
+        let written = writer.finish(read.is_ok()).await?;
+        read?;
+        written.ok_or_else(|| Error::WriterDied.into())
+    }
+
+    /// Reads everything; what was listed is then still so.
+    async fn read(
+        &self,
+        listing: &Listing,
+        time: ClusterTime,
+        writer: &Writer,
+    ) -> Result<(), Failed> {
+        let began = Instant::now();
+        for definition in listing.definitions() {
+            if !writer.begin(definition).await {
+                return Ok(());
+            }
+            if definition.kind == definitions::COLLECTION {
+                documents::read(self.deployment, definition, time, began, writer).await?;
+            }
+        }
+        let now = Listing::take(self.deployment, self.filter).await?;
+        match listing.difference(&now) {
+            None => Ok(()),
+            Some(namespace) => {
+                let why = format!("{namespace} was made, changed or dropped meanwhile");
+                Err(Failed::ForNow(why))
+            }
+        }
+    }
+
+    /// The deployment's present cluster time. A read at it waits until it is committed by a
+    /// majority, so nothing that is read can be rolled back.
+    async fn present(&self) -> Result<ClusterTime, Failed> {
+        let admin = self.deployment.client().database("admin");
+        let reply = admin.run_command(doc! {"ping": 1}).await;
+        let reply =
+            reply.map_err(|error| Failed::of(self.deployment, error, "ask for the time"))?;
+        // A set with authentication tells no time until it has made its signing keys.
+        let time = reply.get_timestamp("operationTime");
+        time.map(Into::into).map_err(|_| Error::BadReply { missing: "operationTime" }.into())
+    }
+}
