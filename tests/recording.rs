@@ -94,6 +94,10 @@ async fn a_recording_takes_what_it_is_told() {
         (vec!["--include", "shop"], covered(&["shop"], &[])),
         (vec!["--include", "*.archive*"], covered(&["*.archive*"], &[])),
         (vec!["--exclude", "shop.orders"], covered(&[], &["shop.orders"])),
+        (
+            vec!["--exclude", "shop.orders", "--exclude", "shop.stock,*.v*"],
+            covered(&[], &["shop.orders", "shop.stock", "*.v*"]),
+        ),
         (vec!["--include", "shop*", "--exclude", "*.o*"], covered(&["shop*"], &["*.o*"])),
         (vec!["--op", "insert,rename"], of_type(&[OperationType::Insert, OperationType::Rename])),
         (vec!["--pipeline", pipeline], deletes),

@@ -109,9 +109,10 @@ fn namespaces(filter: &NamespaceFilter) -> Document {
         if !filter.include.is_empty() {
             all.push(doc! {"$or": conditions(field, &filter.include)});
         }
-        if !filter.exclude.is_empty() {
-            all.push(doc! {"$nor": conditions(field, &filter.exclude)});
-        }
+        // One `$nor` each: of one with several the 6.0.5 server makes an empty one while it
+        // optimizes the pipeline, and then refuses that.
+        let excluded = conditions(field, &filter.exclude);
+        all.extend(excluded.into_iter().map(|condition| doc! {"$nor": [condition]}));
         doc! {"$and": all}
     };
     doc! {"$or": [covered("ns"), covered("to")]}
