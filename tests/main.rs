@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod base;
 mod diff_against_server;
 mod gaps;
 mod large_events;

@@ -164,6 +164,36 @@ fn parts_of_another_base_are_noticed() {
 }
 
 #[test]
+fn what_was_counted_is_compared() {
+    use super::totals::{Extent, FOOTER_LEN, Footer, Totals};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let file = path.join(layout::BASE);
+    write(&path, &vec![(definition("orders", "collection"), documents(8, true))]).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let footer = Footer::decode(&whole[whole.len() - FOOTER_LEN..]).unwrap();
+    let at = usize::try_from(footer.totals_at).unwrap();
+    let start = frame::stated_len(HEADER_MAGIC, &whole).unwrap() as u64;
+    let totals = &whole[at..whole.len() - FOOTER_LEN];
+    let totals = Totals::decode(totals, start, footer.totals_at).unwrap();
+    // As many blocks as before, or the last one left out; and the totals of either.
+    let last = whole.windows(4).rposition(|window| window == BLOCK_MAGIC).unwrap();
+    let put_together = |end: usize, documents: u64| {
+        let extent = Extent { documents, ..totals.collections[0] };
+        let totals = Totals { collections: vec![extent], ..totals.clone() }.encode().unwrap();
+        let file_len = (end + totals.len() + FOOTER_LEN) as u64;
+        let footer = Footer { totals_at: end as u64, file_len }.encode();
+        std::fs::write(&file, [&whole[..end], &totals, &footer].concat()).unwrap();
+        read(&path)
+    };
+    assert!(put_together(at, 8).is_ok());
+    for (end, documents) in [(at, 9), (last, 8)] {
+        let error = put_together(end, documents).unwrap_err().to_string();
+        assert!(error.contains("documents of shop.orders only the first"), "{error}");
+    }
+}
+
+#[test]
 fn a_newer_base_is_told_from_a_damaged_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
