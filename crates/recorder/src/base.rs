@@ -85,8 +85,9 @@ impl Base<'_> {
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
         let listing = Listing::take(self.deployment, self.filter).await?;
         listing.refuse_unreadable(self.deployment.hosts())?;
-        let estimate = listing.estimate(self.deployment).await?;
+        // At once: what changes between the two and is taken back later, no listing shows.
         let time = self.present().await?;
+        let estimate = listing.estimate(self.deployment).await?;
         tracing::info!(
             "taking a base of {} collections and views at {time} ({})",
             listing.len(),

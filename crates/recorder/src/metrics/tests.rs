@@ -3,7 +3,7 @@
 use changetape_core::{ClusterTime, Seq};
 
 use super::*;
-use crate::Progress;
+use crate::{BaseProgress, Progress};
 
 /// A recording in which everything is known.
 fn full() -> Snapshot {
@@ -23,6 +23,7 @@ fn full() -> Snapshot {
         reached: Some(ClusterTime { seconds: 1_772_366_410, increment: 1 }),
         lag_seconds: 2,
         oplog_left_seconds: Some(86_400),
+        base: BaseProgress::default(),
     }
 }
 
@@ -38,6 +39,7 @@ fn every_figure_is_on_the_page_with_its_help_and_type() {
         values(&page),
         [
             "changetape_recorder_state{state=\"connecting\"} 0",
+            "changetape_recorder_state{state=\"taking_base\"} 0",
             "changetape_recorder_state{state=\"recording\"} 1",
             "changetape_recorder_state{state=\"waiting\"} 0",
             "changetape_recorder_source_away_seconds 0",
