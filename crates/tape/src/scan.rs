@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::lock::{Holder, Purpose, TapeLock};
 use crate::opening::{self, damaged};
 use crate::segment::{Index, KindNumber, Segment};
-use crate::{Base, Checkpoint, Dropped, Error, Gap, Metadata, disk, layout};
+use crate::{Checkpoint, Dropped, Error, Gap, Metadata, disk, layout};
 
 /// A tape open for reading.
 #[derive(Debug)]
@@ -128,15 +128,6 @@ impl TapeReader {
     #[must_use]
     pub fn dropped(&self) -> Option<Dropped> {
         self.catalog().dropped
-    }
-
-    /// What there was before the first event, where the recording began with that; `None` if
-    /// it did not.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::TooNew`]; see [`Error`].
-    pub fn base(&self) -> Result<Option<Base>, Error> {
-        Base::open(&self.path)
     }
 
     /// What the tape takes on disk, in bytes.

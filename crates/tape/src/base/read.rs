@@ -11,7 +11,7 @@ use super::block::{self, Decoder, Header};
 use super::totals::{Extent, FOOTER_LEN, Footer, Totals};
 use super::{BaseBlock, BaseSummary, Definition, HEADER_MAGIC, VERSION, damaged};
 use crate::frame::{self, Magic};
-use crate::{Damage, Error, layout};
+use crate::{Damage, Error, TapeReader, layout};
 
 /// A base that is open for reading.
 #[derive(Debug)]
@@ -156,6 +156,17 @@ impl Base {
         let blocks = (at + frame.len() as u64, end);
         let number = u32::try_from(number).map_err(|_| cannot())?;
         Ok(BaseCollection { definition, documents, bytes, number, blocks })
+    }
+}
+
+impl TapeReader {
+    /// What there was before the first event, where the recording began with that; `None` if
+    /// it did not.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::TooNew`]; see [`Error`].
+    pub fn base(&self) -> Result<Option<Base>, Error> {
+        Base::open(&self.path)
     }
 }
 

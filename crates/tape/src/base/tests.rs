@@ -1,7 +1,8 @@
 //! Goal: a base is read back as it was written or not at all: no flip, cut, or part of another
 //! base passes; and wherever making one fails there is a tape with a whole base, or no tape.
 //! Method: small bases with several blocks; every byte flipped and every length cut; every call
-//! on the way to the disk fails once.
+//! on the way to the disk fails once, and once more the process ends there (a child: this test
+//! binary again).
 
 use std::path::Path;
 
@@ -9,8 +10,11 @@ use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
 
 use super::*;
-use crate::disk::seam::{At, Script, Then};
+use crate::disk::seam::{At, Call, Script, Then};
 use crate::{TapeDraft, TapeOptions, TapeReader, TapeWriter, frame, repair, samples};
+
+const TAPE: &str = "CHANGETAPE_TEST_BASE_TAPE";
+const CALL: &str = "CHANGETAPE_TEST_BASE_CALL";
 
 const TIME: ClusterTime = ClusterTime { seconds: 7, increment: 3 };
 
@@ -278,4 +282,68 @@ fn whichever_call_fails_there_is_a_whole_base_or_no_tape() {
         }
     }
     assert!(failed > 20, "{failed} of {calls}");
+}
+
+/// What the child does; nothing when this runs as an ordinary test.
+#[test]
+fn child() {
+    let (Ok(tape), Ok(call)) = (std::env::var(TAPE), std::env::var(CALL)) else { return };
+    let path = Path::new(&tape);
+    let dir = layout::parent(path);
+    let _script = Script::at(dir, At::Any(call.parse().unwrap()), Then::Abort);
+    write(path, &contents(false)).unwrap();
+}
+
+#[test]
+fn at_whichever_call_the_process_ends_there_is_a_whole_base_or_no_tape() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script::notes(dir.path());
+    write(&dir.path().join("orders.tape"), &contents(false)).unwrap();
+    let calls = script.calls().len();
+    drop(script);
+    let (mut with, mut without) = (0, 0);
+    for call in 0..calls {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        let ended = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "base::tests::child", "--test-threads=1"])
+            .env(TAPE, &path)
+            .env(CALL, call.to_string())
+            .output()
+            .unwrap();
+        assert!(!ended.status.success(), "call {call} did not end it");
+        if crate::tape_exists(&path) {
+            with += 1;
+            assert_eq!(read(&path).unwrap(), Some(contents(false)), "call {call}");
+            TapeWriter::open(&path).unwrap().close().unwrap();
+        } else {
+            without += 1;
+            write(&path, &contents(true)).unwrap();
+            assert_eq!(read(&path).unwrap(), Some(contents(true)), "call {call}");
+        }
+    }
+    assert!(with > 0 && without > 10, "{with} with, {without} without");
+}
+
+#[test]
+fn a_base_is_durable_before_the_tape_has_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let script = Script::notes(dir.path());
+    write(&path, &contents(true)).unwrap();
+    let calls = script.calls();
+    let new = layout::creating(&path);
+    let at = |call: Call, path: &Path| {
+        let found = calls.iter().rposition(|(c, p)| (*c, p.as_path()) == (call, path));
+        found.unwrap_or_else(|| panic!("no {call:?} of {}", path.display()))
+    };
+    let unfinished = layout::unfinished_base(&new);
+    let order = [
+        at(Call::Write, &unfinished),
+        at(Call::Sync, &unfinished),
+        at(Call::Rename, &new.join(layout::BASE)),
+        at(Call::SyncDir, &new),
+        at(Call::Rename, &path),
+    ];
+    assert!(order.is_sorted(), "{order:?} in {calls:?}");
 }
