@@ -219,11 +219,18 @@ async fn a_recorder_killed_over_its_base_begins_it_again() {
     prove(&client, &tape, |_| true).await;
 }
 
-/// Waits until a recorder writes a base, or has written it.
+/// Waits until a recorder writes a base, or has written it. One that was killed before may have
+/// left part of another: the lock tells whose it is.
 fn wait_for_base(tape: &Path, recorder: &Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !unfinished(tape).join("base.new").exists() && !changetape_tape::tape_exists(tape) {
-        assert!(Instant::now() < deadline, "recorder {} takes no base", recorder.id());
+    let pid = format!("pid {}\n", recorder.id());
+    let begun = || {
+        let new = unfinished(tape);
+        let lock = std::fs::read_to_string(new.join("lock"));
+        lock.is_ok_and(|text| text.contains(&pid)) && new.join("base.new").exists()
+    };
+    while !begun() && !changetape_tape::tape_exists(tape) {
+        assert!(Instant::now() < deadline, "recorder {pid} takes no base");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
