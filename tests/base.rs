@@ -206,8 +206,8 @@ async fn a_recorder_killed_over_its_base_begins_it_again() {
     println!("{killed} killed over their base, {finished} after it");
 
     let last = ["record", &uri, text(&tape), "--snapshot"];
-    let first = run_beside(&[&last[..], &["--duration", "1s"]].concat()).await.expect_code(0);
-    assert!(first.stdout.contains("took a base of"), "{}", first.stdout);
+    let whole = run_beside(&[&last[..], &["--duration", "1s"]].concat()).await.expect_code(0);
+    assert!(whole.stdout.contains("took a base of"), "{}", whole.stdout);
     assert!(!unfinished(&tape).exists());
     // Killed and continued once more, behind the base now.
     let recorder = start(&last);
