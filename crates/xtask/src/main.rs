@@ -3,8 +3,10 @@
 //! - `cargo xtask demo`: the whole path on throw-away servers.
 //! - `cargo xtask test`: everything that a change must pass.
 //! - `cargo xtask tidy`: the rules of the house that no compiler checks.
+//! - `cargo xtask power-loss`: what a recording leaves when the power goes, at many moments.
 
 mod demo;
+mod power_loss;
 mod test;
 mod tidy;
 
@@ -16,9 +18,11 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  demo   the whole path on throw-away servers: record, replay, compare byte for byte
-  test   everything a change must pass: formatting, clippy, tidy, documentation, all tests
-  tidy   what no compiler checks: who imports whom, module documentation, file sizes";
+  demo         the whole path on throw-away servers: record, replay, compare byte for byte
+  test         everything a change must pass: formatting, clippy, tidy, documentation, all tests
+  tidy         what no compiler checks: who imports whom, module documentation, file sizes
+  power-loss   what a recording leaves when the power goes, at many moments, opened and compared
+               [--moments N] [--seed N] [--only RECORDING] [--again]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
+        ["power-loss", arguments @ ..] => power_loss::run(arguments),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

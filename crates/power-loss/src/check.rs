@@ -1,0 +1,137 @@
+//! Opening what a power loss left.
+//!
+//! A tape must be there once it was acknowledged, and be sound before anyone mends it and after.
+//! Whoever opens it, to read or to record, finds every acknowledged event and perhaps some more,
+//! each with the bytes the server sent, one behind the other; what is gone from the beginning,
+//! retention dropped. The recording continues behind the last event, neither before it nor after
+//! the next, and can: one more event is appended.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use bson::raw::{RawDocument, RawDocumentBuf};
+use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
+use changetape_tape::{Batch, Checkpoint, TapeReader, TapeWriter, tape_exists, verify};
+
+/// Every event there is.
+#[derive(Debug)]
+pub(crate) struct Reference(Vec<RawDocumentBuf>);
+
+impl Reference {
+    /// Takes those of a tape that nothing happened to.
+    pub(crate) fn read(tape: &Path) -> Result<Self> {
+        let mut events = Vec::new();
+        for block in TapeReader::open(tape)?.blocks(Seq::ZERO) {
+            events.extend(block?.events().map(|recorded| recorded.event.as_raw().to_owned()));
+        }
+        Ok(Self(events))
+    }
+
+    fn event(&self, seq: u64) -> Option<&RawDocument> {
+        self.0.get(usize::try_from(seq).ok()?).map(AsRef::as_ref)
+    }
+
+    fn token(&self, seq: u64) -> Result<Option<ResumeToken>> {
+        Ok(self.event(seq).map(|event| ChangeEvent::from(event).token()).transpose()?)
+    }
+}
+
+/// What must be there.
+#[derive(Debug)]
+pub(crate) struct Check<'a> {
+    pub(crate) reference: &'a Reference,
+    /// One past the last event that was acknowledged; `None` before the tape was made.
+    pub(crate) acknowledged: Option<u64>,
+    /// Whether a recorder opens it first, and not a reader.
+    pub(crate) writing_first: bool,
+}
+
+impl Check<'_> {
+    /// Opens the tape: where it ends, or `None` if there is none and none need be.
+    pub(crate) fn run(&self, tape: &Path) -> Result<Option<u64>> {
+        if !tape_exists(tape) {
+            ensure!(self.acknowledged.is_none(), "the tape is gone");
+            return Ok(None);
+        }
+        sound(tape).context("before it was opened")?;
+        let writer = if self.writing_first { Some(open(tape)?) } else { None };
+        let reader = match &writer {
+            Some(writer) => writer.reader(),
+            None => TapeReader::open(tape).context("cannot be read")?,
+        };
+        let end = self.check_events(&reader)?;
+        self.check_checkpoint(reader.checkpoint().as_ref(), end)?;
+        drop(reader);
+        let mut writer = match writer {
+            Some(writer) => writer,
+            None => open(tape)?,
+        };
+        let continued = writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get());
+        ensure!(continued == end, "a recorder continues at {continued}, a reader ends at {end}");
+        let next = self.append(&mut writer, end).context("cannot be continued")?;
+        writer.close().context("cannot be closed")?;
+        sound(tape).context("after it was closed")?;
+        let reader = TapeReader::open(tape).context("cannot be read once it was continued")?;
+        ensure!(reader.end().get() == next, "ends at {}, not at {next}", reader.end());
+        Ok(Some(end))
+    }
+
+    /// Compares every event; where the tape ends.
+    fn check_events(&self, reader: &TapeReader) -> Result<u64> {
+        let end = reader.end().get();
+        let acknowledged = self.acknowledged.unwrap_or(0);
+        ensure!(end >= acknowledged, "ends at {end}, and {acknowledged} were acknowledged");
+        let dropped = reader.dropped().map_or(Seq::ZERO, |dropped| dropped.end);
+        ensure!(reader.start() == dropped, "begins at {}, not at {dropped}", reader.start());
+        let mut next = reader.start().get();
+        for block in reader.blocks(Seq::ZERO) {
+            for recorded in block.context("a block cannot be read")?.events() {
+                let expected = self.reference.event(next).map(RawDocument::as_bytes);
+                let same = expected == Some(recorded.event.as_bytes());
+                ensure!(recorded.seq.get() == next && same, "event {next} is another");
+                next += 1;
+            }
+        }
+        ensure!(next == end, "its events end at {next}, not at {end}");
+        ensure!(reader.gaps().is_empty(), "there are gaps, and there were none");
+        Ok(end)
+    }
+
+    /// The token is where the stream goes on after the last event: not before that, or it is
+    /// recorded twice, nor after the next one, or that is lost. Tokens are compared as the server
+    /// orders them, which only a test may do.
+    fn check_checkpoint(&self, checkpoint: Option<&Checkpoint>, end: u64) -> Result<()> {
+        let Some(checkpoint) = checkpoint else {
+            ensure!(end == 0, "there are {end} events and no checkpoint");
+            return Ok(());
+        };
+        ensure!(checkpoint.next.get() == end, "the checkpoint is at {}", checkpoint.next);
+        let token = checkpoint.token.data();
+        let last = end.checked_sub(1).map(|last| self.reference.token(last)).transpose()?.flatten();
+        let next = self.reference.token(end)?;
+        let behind = last.as_ref().is_none_or(|last| last.data() <= token);
+        let before = next.as_ref().is_none_or(|next| token < next.data());
+        ensure!(behind && before, "the checkpoint's token is not between {last:?} and {next:?}");
+        Ok(())
+    }
+
+    /// Goes on recording; where the tape ends then.
+    fn append(&self, writer: &mut TapeWriter, end: u64) -> Result<u64> {
+        let Some(event) = self.reference.event(end) else { return Ok(end) };
+        let token = ChangeEvent::from(event).token()?;
+        let arrival = Arrival { wall_nanos: 0, monotonic_nanos: 0 };
+        writer.append(&Batch { events: &[event], token: &token, arrival })?;
+        Ok(end + 1)
+    }
+}
+
+fn open(tape: &Path) -> Result<TapeWriter> {
+    TapeWriter::open(tape).context("cannot be recorded onto")
+}
+
+fn sound(tape: &Path) -> Result<()> {
+    let damages = verify(tape, &mut |_, _| ())?.damages;
+    let damages: Vec<String> = damages.iter().map(ToString::to_string).collect();
+    ensure!(damages.is_empty(), "{}", damages.join("; "));
+    Ok(())
+}

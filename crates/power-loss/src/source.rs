@@ -1,0 +1,77 @@
+//! A server whose changes are recorded: a shop trades, and large documents come.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use bson::{Document, doc};
+use changetape_testkit::workload::OrderShop;
+use changetape_testkit::{Deployment, changetape_binary};
+use fastrand::Rng;
+use mongodb::Client;
+
+use std::path::{Path, PathBuf};
+
+/// Bytes of documents that do not compress, each time.
+const BYTES: usize = 6 << 20;
+const LONGEST: usize = 30_000;
+const TRADE_STEPS: u32 = 150;
+
+/// The server, and the program that records it.
+pub(crate) struct Source {
+    deployment: Deployment,
+    client: Client,
+    program: PathBuf,
+    /// From where on everything is recorded.
+    since: String,
+}
+
+impl Source {
+    pub(crate) async fn start() -> Result<Self> {
+        let program = changetape_binary()?;
+        let deployment = Deployment::source().await?;
+        let client = deployment.client().await?;
+        let reply = client.database("admin").run_command(doc! {"ping": 1}).await?;
+        let time = reply.get_timestamp("operationTime")?;
+        let since = format!("{}:{}", time.time, time.increment);
+        Ok(Self { deployment, client, program, since })
+    }
+
+    /// `changetape record`.
+    pub(crate) fn record(&self, tape: &Path, flags: &[&str]) -> Command {
+        let mut record = Command::new(&self.program);
+        record.arg("record").arg(tape).args(["--since", &self.since]).args(flags);
+        record.env("CHANGETAPE_SOURCE_URI", self.deployment.uri());
+        record.stdin(Stdio::null()).stdout(Stdio::null());
+        record
+    }
+
+    /// Records everything that has happened, undisturbed.
+    pub(crate) fn record_all(&self, tape: &Path) -> Result<()> {
+        let status = self.record(tape, &["--stop-when-idle", "2s"]).status();
+        ensure!(status.context("cannot start changetape")?.success(), "it could not record");
+        Ok(())
+    }
+
+    /// Changes things, otherwise each time; at least so many changes were made.
+    pub(crate) async fn change(&self, time: u64) -> Result<u64> {
+        let mut random = Rng::with_seed(time);
+        let database = format!("power_loss_{time}");
+        let shop = OrderShop::new(time).database(&database).steps(TRADE_STEPS);
+        let large = self.client.database(&database).collection::<Document>("large");
+        let documents = async {
+            let (mut left, mut count) = (BYTES, 0);
+            while left > 0 {
+                // Small ones are the most, and large ones most of the bytes.
+                let longest = random.usize(100..=LONGEST);
+                let len = random.usize(100..=longest).min(left);
+                let text: String = (0..len).map(|_| random.alphanumeric()).collect();
+                large.insert_one(doc! {"text": text}).await?;
+                (left, count) = (left - len, count + 1);
+            }
+            Ok::<_, anyhow::Error>(count)
+        };
+        let (traded, count) = tokio::join!(shop.run(&self.client), documents);
+        traded.map(drop)?;
+        count
+    }
+}

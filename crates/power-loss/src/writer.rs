@@ -1,0 +1,156 @@
+//! A recorder of events that nobody sent, for what a real one does too seldom.
+//!
+//! This program again, as a process of its own: it opens a tape, or makes it, and appends what
+//! follows on it, up to some number of events. Which events those are, the number says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::{DateTime, Timestamp, rawdoc};
+use changetape_core::{Arrival, ResumeToken, WallTime};
+use changetape_tape::{
+    Batch, Durability, Metadata, Retain, SourceIdentity, StreamOptions, TapeOptions, TapeWriter,
+    UpdateForm, tape_exists,
+};
+use fastrand::Rng;
+
+/// What this program's first argument is then.
+pub(crate) const COMMAND: &str = "write";
+
+/// One event in so many is large.
+const LARGE_EVERY: u64 = 97;
+
+/// What is written, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Writing {
+    /// How many events are on the tape at the end.
+    pub(crate) until: u64,
+    /// Up to how many at once.
+    pub(crate) batch: u64,
+    /// After about how many appends the tape is closed and opened again; 0 for never.
+    pub(crate) close_every: u64,
+    /// How long the text in an event is, at most, and in a large one.
+    pub(crate) text: usize,
+    pub(crate) large: usize,
+    /// The tape's segment size, how many bytes of it are kept, 0 for all, and after how many
+    /// milliseconds it is synced, 0 for at once.
+    pub(crate) segment_size: u64,
+    pub(crate) retain: u64,
+    pub(crate) interval: u64,
+}
+
+impl Writing {
+    /// The command that writes so.
+    pub(crate) fn command(&self, tape: &Path) -> Result<Command> {
+        let numbers = [self.until, self.batch, self.close_every, self.text as u64];
+        let more = [self.large as u64, self.segment_size, self.retain, self.interval];
+        let numbers = numbers.into_iter().chain(more);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(COMMAND).arg(tape).args(numbers.map(|number| number.to_string()));
+        Ok(command)
+    }
+
+    fn parse(arguments: &[String]) -> Result<(PathBuf, Self)> {
+        let (tape, numbers) = arguments.split_first().context("expected a tape")?;
+        let numbers = numbers.iter().map(|number| number.parse()).collect::<Result<Vec<u64>, _>>();
+        let [until, batch, close_every, text, large, segment_size, retain, interval] =
+            numbers?.try_into().ok().context("expected eight numbers")?;
+        let (text, large) = (usize::try_from(text)?, usize::try_from(large)?);
+        let writing =
+            Self { until, batch, close_every, text, large, segment_size, retain, interval };
+        Ok((tape.into(), writing))
+    }
+
+    fn options(&self) -> TapeOptions {
+        let interval = Duration::from_millis(self.interval);
+        TapeOptions {
+            segment_size: self.segment_size,
+            durability: match self.interval {
+                0 => Durability::Block,
+                _ => Durability::Interval(interval),
+            },
+            retain: Retain { age: None, bytes: Some(self.retain).filter(|bytes| *bytes > 0) },
+        }
+    }
+
+    /// The event at a place: ten to a second of cluster time.
+    fn event(&self, n: u64) -> Result<RawDocumentBuf> {
+        let (seconds, increment) = (u32::try_from(n / 10 + 1)?, u32::try_from(n % 10 + 1)?);
+        let mut random = Rng::with_seed(n);
+        let longest = if n.is_multiple_of(LARGE_EVERY) { self.large } else { self.text };
+        // Letters that do not compress away.
+        let text: String = (0..random.usize(..longest)).map(|_| random.alphanumeric()).collect();
+        Ok(rawdoc! {
+            "_id": {"_data": format!("82{seconds:08X}{increment:08X}2B022C0100296F04")},
+            "operationType": "insert",
+            "clusterTime": Timestamp { time: seconds, increment },
+            "wallTime": DateTime::from_millis(i64::try_from(n)? * 100),
+            "ns": {"db": "shop", "coll": if n.is_multiple_of(3) { "orders" } else { "stock" }},
+            "documentKey": {"_id": i64::try_from(n)?},
+            "fullDocument": {"_id": i64::try_from(n)?, "text": text},
+        })
+    }
+}
+
+/// Writes as the arguments say.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let (tape, writing) = Writing::parse(arguments)?;
+    let options = writing.options();
+    let mut writer = if tape_exists(&tape) {
+        options.open(&tape)?
+    } else {
+        options.create(&tape, metadata())?
+    };
+    let mut next = next_of(&writer);
+    // Other batches each time, but the same events.
+    let mut random = Rng::new();
+    while next < writing.until {
+        let end = writing.until.min(next + random.u64(0..=writing.batch));
+        append(&mut writer, &writing, next, end)?;
+        next = end;
+        if writing.close_every > 0 && random.u64(..writing.close_every) == 0 {
+            writer.close()?;
+            writer = options.open(&tape)?;
+        }
+    }
+    writer.close()?;
+    Ok(())
+}
+
+fn append(writer: &mut TapeWriter, writing: &Writing, first: u64, end: u64) -> Result<()> {
+    let events: Vec<_> = (first..end).map(|n| writing.event(n)).collect::<Result<_>>()?;
+    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
+    let arrival = Arrival { wall_nanos: first, monotonic_nanos: first };
+    let places = writer.append(&Batch { events: &events, token: &token(end)?, arrival })?;
+    ensure!(places.start.get() == first, "{first} was appended at {}", places.start);
+    Ok(())
+}
+
+/// The token between the event before a place and the one at it.
+fn token(n: u64) -> Result<ResumeToken> {
+    let (seconds, increment) = match n.checked_sub(1) {
+        Some(last) => (last / 10 + 1, last % 10 + 1),
+        None => (0, 0),
+    };
+    Ok(ResumeToken::from_data(&format!("82{seconds:08X}{increment:08X}2B022C0100296F05"))?)
+}
+
+fn next_of(writer: &TapeWriter) -> u64 {
+    writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get())
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        source: SourceIdentity {
+            replica_set: "rs0".into(),
+            replica_set_id: None,
+            server_version: "6.0.5".into(),
+        },
+        stream: StreamOptions::everything(UpdateForm::Raw),
+        created_by: "changetape power-loss".into(),
+        created_at: WallTime::from_millis(1_772_366_400_000),
+    }
+}
