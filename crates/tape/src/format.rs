@@ -36,7 +36,7 @@ pub(crate) fn render(version: u32) -> String {
 }
 
 /// The version that a text states, if the text is whole and unchanged.
-fn parse(text: &[u8]) -> Option<u32> {
+pub(crate) fn parse(text: &[u8]) -> Option<u32> {
     let line = std::str::from_utf8(text).ok()?.lines().nth(1)?;
     let version = line.strip_prefix("format ")?.parse().ok()?;
     (render(version).as_bytes() == text).then_some(version)

@@ -73,6 +73,11 @@ mod summary;
 // What can be wrong.
 mod error;
 
+// Anything given to what reads.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 #[cfg(test)]
 mod crash_points;
 #[cfg(test)]

@@ -14,9 +14,11 @@ use changetape_core::{NamespaceFilter, OperationType, WallTime};
 
 use crate::{Error, Mismatch};
 
-pub(crate) use file::{create, from_document, read, to_document};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use file::decode;
 #[cfg(test)]
-pub(crate) use file::{decode, encode};
+pub(crate) use file::encode;
+pub(crate) use file::{create, from_document, read, to_document};
 
 /// What a tape was recorded from and how; fixed when it is created.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,10 @@
 //! - `cargo xtask test`: everything that a change must pass.
 //! - `cargo xtask tidy`: the rules of the house that no compiler checks.
 //! - `cargo xtask power-loss`: what a recording leaves when the power goes, at many moments.
+//! - `cargo xtask fuzz`: what reads a tape, given anything.
 
 mod demo;
+mod fuzz;
 mod power_loss;
 mod test;
 mod tidy;
@@ -22,7 +24,8 @@ commands:
   test         everything a change must pass: formatting, clippy, tidy, documentation, all tests
   tidy         what no compiler checks: who imports whom, module documentation, file sizes
   power-loss   what a recording leaves when the power goes, at many moments, opened and compared
-               [--moments N] [--seed N] [--only RECORDING] [--again]";
+               [--moments N] [--seed N] [--only RECORDING] [--again]
+  fuzz         anything given to what reads a tape, a minute for each reader [TARGET…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
         ["power-loss", arguments @ ..] => power_loss::run(arguments),
+        ["fuzz", targets @ ..] => fuzz::run(targets),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

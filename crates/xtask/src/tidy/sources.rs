@@ -15,7 +15,7 @@ use changetape_testkit::workspace_directory;
 const MOST_LINES: usize = 400;
 
 /// Where the workspace's own source files are.
-const DIRECTORIES: [&str; 3] = ["crates", "tests", "benches"];
+const DIRECTORIES: [&str; 4] = ["crates", "tests", "benches", "fuzz"];
 
 /// The attribute, in two parts lest this file be found to have it.
 const SKIPPED: &str = concat!("#[", "ignore");
