@@ -61,11 +61,11 @@ fn main() -> Result<(), Failure> {
         TapeOptions { segment_size: 1, ..TapeOptions::default() }.create(&tape, metadata())?;
     let append = Batch { events: &documents, token: &token()?, arrival: arrival() };
     writer.append(&append)?;
-    writer.append_gap(gap()?, &token()?)?;
+    writer.append_behind(gap()?, &Batch { events: &[], ..append })?;
     writer.append(&append)?;
     let log = fs::read(tape.join("log/00000001/db"))?;
     // As long as they say: see `docs/tape-format.md`.
-    for (name, magic, around) in [("checkpoint", b"CTCP", 28), ("gap", b"CTGP", 12)] {
+    for (name, magic, around) in [("checkpoint", b"CTCP", 32), ("gap", b"CTGP", 12)] {
         let at = log.windows(4).rposition(|window| window == magic).ok_or("not in the log")?;
         let len = log.get(at + 4..at + 8).ok_or("cut off")?.try_into()?;
         let len = usize::try_from(u32::from_le_bytes(len))?;

@@ -73,6 +73,7 @@ impl Writing {
                 _ => Durability::Interval(interval),
             },
             retain: Retain { age: None, bytes: Some(self.retain).filter(|bytes| *bytes > 0) },
+            ..TapeOptions::default()
         }
     }
 

@@ -9,9 +9,10 @@ use std::path::Path;
 use crate::block::{Decoder, MAGIC};
 use crate::bytes::{len_at, u64_at};
 use crate::catalog::Catalog;
+use crate::checkpoint::Kept;
 use crate::salvage::Salvage;
 use crate::segment::{HEADER_LEN as SEGMENT_HEADER_LEN, Segment, Totals};
-use crate::{Block, Checkpoint, Error, Gap, format, metadata};
+use crate::{Block, Error, Gap, format, metadata};
 use changetape_core::Seq;
 
 const CRC_LEN: usize = 4;
@@ -62,7 +63,7 @@ pub fn frame(input: &[u8]) {
         if mended {
             mend_frame(&mut bytes);
         }
-        let _ = Checkpoint::decode(&bytes);
+        let _ = Kept::decode(&bytes);
         let _ = Gap::decode(&bytes);
         let _ = Totals::decode(&bytes);
         let _ = metadata::decode(&bytes);
