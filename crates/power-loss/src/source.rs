@@ -1,5 +1,6 @@
 //! A server whose changes are recorded: a shop trades, and large documents come.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,8 +9,6 @@ use changetape_testkit::workload::OrderShop;
 use changetape_testkit::{Deployment, changetape_binary};
 use fastrand::Rng;
 use mongodb::Client;
-
-use std::path::{Path, PathBuf};
 
 /// Bytes of documents that do not compress, each time.
 const BYTES: usize = 6 << 20;
@@ -55,7 +54,8 @@ impl Source {
     /// Changes things, otherwise each time; at least so many changes were made.
     pub(crate) async fn change(&self, time: u64) -> Result<u64> {
         let mut random = Rng::with_seed(time);
-        let database = format!("power_loss_{time}");
+        // On a deployment that is not ours there may be those of an earlier run.
+        let database = format!("power_loss_{:08x}", fastrand::u32(..));
         let shop = OrderShop::new(time).database(&database).steps(TRADE_STEPS);
         let large = self.client.database(&database).collection::<Document>("large");
         let documents = async {
