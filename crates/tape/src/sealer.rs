@@ -152,7 +152,9 @@ impl Drop for Sealer {
 impl Work {
     fn run(self, to_do: &Receiver<Job>, ready: &Sender<Prepared>) -> Result<(), Error> {
         let mut number = LogNumber::FIRST;
-        while let Ok(job) = to_do.recv() {
+        let mut next = to_do.recv().ok();
+        while let Some(job) = next {
+            let is_sealed = matches!(job, Job::Seal(_));
             match job {
                 Job::Prepare => {
                     // Nobody takes it if the writer has gone.
@@ -161,6 +163,12 @@ impl Work {
                 }
                 Job::Seal(full) => self.seal(full)?,
             }
+            // Merging can wait, and the writer should not.
+            next = to_do.try_recv().ok();
+            while is_sealed && next.is_none() && self.merge_two()? {
+                next = to_do.try_recv().ok();
+            }
+            next = next.or_else(|| to_do.recv().ok());
         }
         Ok(())
     }
@@ -202,7 +210,6 @@ impl Work {
             close(log)?;
         }
         disk::remove_tree(&dir)?;
-        self.merge()?;
         self.retain()
     }
 
@@ -212,28 +219,27 @@ impl Work {
         Ok(())
     }
 
-    /// Merges segments as long as that is worthwhile. A tape is as good without: what there is no
-    /// room for is left.
-    fn merge(&self) -> Result<(), Error> {
-        let mut catalog = Catalog::clone(&self.live.catalog());
-        while let Some(range) = merge::plan(&catalog, self.segment_size) {
-            let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
-            let high = before.map(|listed| listed.times.high).unwrap_or_default();
-            let parts = catalog.segments.get(range.clone()).unwrap_or_default().to_vec();
-            let merged = match self.tape().merge(&parts, high, &catalog.gaps) {
-                Ok(Some(merged)) => merged,
-                Err(Error::DiskFull { .. }) => {
-                    return disk::remove_file(&layout::unfinished_merge(&self.path));
-                }
-                // Damage is for whoever verifies the tape; a recording does not end over it.
-                Ok(None) | Err(Error::Damaged { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            catalog = catalog.replaced(range, merged);
-            self.commit(&catalog)?;
-            self.remove(&parts)?;
-        }
-        Ok(())
+    /// Merges two segments if that is worthwhile; whether it was. A tape is as good without: what
+    /// there is no room for is left.
+    fn merge_two(&self) -> Result<bool, Error> {
+        let catalog = self.live.catalog();
+        let Some(range) = merge::plan(&catalog, self.segment_size) else { return Ok(false) };
+        let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
+        let high = before.map(|listed| listed.times.high).unwrap_or_default();
+        let parts = catalog.segments.get(range.clone()).unwrap_or_default();
+        let merged = match self.tape().merge(parts, high, &catalog.gaps) {
+            Ok(Some(merged)) => merged,
+            Err(Error::DiskFull { .. }) => {
+                disk::remove_file(&layout::unfinished_merge(&self.path))?;
+                return Ok(false);
+            }
+            // Damage is for whoever verifies the tape; a recording does not end over it.
+            Ok(None) | Err(Error::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.commit(&catalog.replaced(range.clone(), merged))?;
+        self.remove(parts)?;
+        Ok(true)
     }
 
     fn retain(&self) -> Result<(), Error> {
