@@ -2,12 +2,14 @@
 //! it takes to open, to read and to find a place on it.
 //!
 //! ```text
-//! cargo bench -p changetape-benches --bench long_tape -- [--gigabytes 10] [--rounds 3] [--dir PATH]
+//! cargo bench -p changetape-benches --bench long_tape -- [--gigabytes 10] [--rounds 3] \
+//!     [--rate 90] [--dir PATH]
 //! ```
 //! Recorded events, again and again, in batches of 1000, as a fast stream would bring them. Each
 //! figure is taken by a process of its own, so that its memory is its own; each append is durable
 //! before the next. Beside them their references, in turn: the same blocks in a plain file that
-//! is synced after each batch, and a tape of 10 MB. All runs are shown, the median first.
+//! is synced after each batch, and a tape of 10 MB. With `--rate`, no more than so many thousand
+//! events a second are appended. All runs are shown, the median first.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -35,8 +37,9 @@ fn main() -> Result<(), Error> {
         arguments.get(at + 1).cloned()
     };
     let dir = value("--dir").map_or_else(std::env::temp_dir, PathBuf::from);
+    let rate: f64 = value("--rate").as_deref().unwrap_or("inf").parse()?;
     if let Some(phase) = value("--phase") {
-        return run_phase(&phase, &dir, value("--bytes").ok_or("no --bytes")?.parse()?);
+        return run_phase(&phase, &dir, value("--bytes").ok_or("no --bytes")?.parse()?, rate);
     }
     let gigabytes: f64 = value("--gigabytes").as_deref().unwrap_or("1").parse()?;
     let rounds: usize = value("--rounds").as_deref().unwrap_or("3").parse()?;
@@ -46,15 +49,15 @@ fn main() -> Result<(), Error> {
     println!("{gigabytes} GB of recorded events, {average} bytes each, batches of {BATCH}\n");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of a few GB")]
     let long = (gigabytes * 1e9) as u64;
-    measure(&dir, long, rounds)
+    measure(&dir, long, rounds, rate)
 }
 
 /// Runs every phase on tapes of both lengths and shows what they say.
-fn measure(dir: &Path, long: u64, rounds: usize) -> Result<(), Error> {
+fn measure(dir: &Path, long: u64, rounds: usize, rate: f64) -> Result<(), Error> {
     let scratch = tempfile::tempdir_in(dir)?;
     let phase = |name: &str, bytes: u64| -> Result<Vec<String>, Error> {
         let output = Command::new(std::env::current_exe()?)
-            .args(["--phase", name, "--bytes", &bytes.to_string()])
+            .args(["--phase", name, "--bytes", &bytes.to_string(), "--rate", &rate.to_string()])
             .arg("--dir")
             .arg(scratch.path())
             .output()?;
@@ -96,10 +99,10 @@ fn measure(dir: &Path, long: u64, rounds: usize) -> Result<(), Error> {
 }
 
 /// One phase, in a process of its own: prints names and values.
-fn run_phase(phase: &str, dir: &Path, bytes: u64) -> Result<(), Error> {
+fn run_phase(phase: &str, dir: &Path, bytes: u64, rate: f64) -> Result<(), Error> {
     let path = dir.join(format!("{bytes}.tape"));
     match phase {
-        "append" => append(&path, bytes)?,
+        "append" => append(&path, bytes, rate)?,
         "file" => file(&dir.join("plain"), bytes)?,
         "scan" => scan(&path)?,
         "info" => info(&path)?,
@@ -127,7 +130,8 @@ fn batches(
     Ok(count)
 }
 
-fn append(path: &Path, bytes: u64) -> Result<(), Error> {
+/// Appends up to so many bytes, at no more than `rate` thousand events a second.
+fn append(path: &Path, bytes: u64, rate: f64) -> Result<(), Error> {
     if path.exists() {
         fs::remove_dir_all(path)?;
     }
@@ -136,8 +140,11 @@ fn append(path: &Path, bytes: u64) -> Result<(), Error> {
     let mut writer = TapeWriter::create(path, metadata())?;
     let mut took = Vec::new();
     let token = token_after(&events)?;
+    let mut due = Duration::ZERO;
     let started = Instant::now();
     let count = batches(&events, bytes, |events| {
+        std::thread::sleep(due.saturating_sub(started.elapsed()));
+        due += Duration::from_secs_f64(events.len() as f64 / rate / 1e3);
         let begun = Instant::now();
         writer.append(&Batch { events, token: &token, arrival: Arrival::default() })?;
         took.push(begun.elapsed());
