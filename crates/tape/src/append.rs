@@ -19,7 +19,7 @@ use crate::sealer::{Full, Prepared, Sealer, Work};
 use crate::watermark::Watermark;
 use crate::{
     Checkpoint, Durability, Error, Gap, Metadata, Sealed, TapeOptions, TapeReader, disk, layout,
-    opening, sealer,
+    opening,
 };
 
 /// Encoded blocks, each with its first event's place.
@@ -83,7 +83,7 @@ struct End {
 
 impl End {
     fn next(&self) -> Seq {
-        sealer::next_of(self.checkpoint.as_ref())
+        self.checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next)
     }
 }
 

@@ -30,7 +30,7 @@ mod write;
 use std::path::Path;
 
 use bson::Timestamp;
-use changetape_core::{ClusterTime, Seq, WallTime};
+use changetape_core::{ClusterTime, WallTime};
 
 pub use block::BaseBlock;
 pub use definition::Definition;
@@ -93,8 +93,7 @@ fn header(time: ClusterTime, taken: WallTime) -> bson::RawDocumentBuf {
 
 /// The error for a base that is not what was written: no event is lost by it.
 fn damaged(tape: &Path, what: &str) -> Error {
-    let what = format!("{}: {what}", layout::BASE);
-    Error::damaged(tape, Damage::of(what, Some(Seq::ZERO..Seq::ZERO)))
+    Error::damaged(tape, Damage::losing_nothing(format!("{}: {what}", layout::BASE)))
 }
 
 /// Gives a damaged base a name under which nothing reads it.

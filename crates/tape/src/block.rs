@@ -57,7 +57,7 @@ pub(crate) use encode::{BlockEncoder, NewBlock, split};
 pub(crate) use header::{CODEC_ZSTD, FIELDS};
 pub(crate) use header::{Header, MAGIC, VERSION};
 pub(crate) use merge::Merged;
-pub(crate) use times::{High, TIMES_LEN, Times, extent, times};
+pub(crate) use times::{High, TIMES_LEN, Times, times};
 
 /// The longest event. The server's own limit is 16 MiB and 16 KiB; an event with both
 /// images of a document, or put together from fragments, can be longer.

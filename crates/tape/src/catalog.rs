@@ -33,15 +33,14 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use bson::cstr;
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
-use bson::spec::BinarySubtype;
-use bson::{Binary, cstr};
 use changetape_core::{ResumeToken, Seq, WallTime};
 
-use crate::block::{High, TIMES_LEN, Times};
-use crate::frame::{self, Magic};
-use crate::segment::{Footer, Segment, Totals, documents};
-use crate::{Checkpoint, Damage, Error, Gap, disk, layout};
+use crate::block::{High, Times};
+use crate::frame::{self, Magic, documents};
+use crate::segment::{Footer, Segment, Totals};
+use crate::{Checkpoint, Damage, Error, Gap, disk, gap, layout};
 
 pub(crate) const MAGIC: Magic = *b"CTCG";
 
@@ -150,23 +149,19 @@ impl Listed {
         document.append(cstr!("len"), self.len.cast_signed());
         document.append(cstr!("bytes"), self.raw_bytes.cast_signed());
         document.append(cstr!("arrived"), self.arrived.cast_signed());
-        document.append(cstr!("known"), i32::from(self.times.known()));
-        let mut bytes = Vec::with_capacity(TIMES_LEN);
-        self.times.encode_into(&mut bytes);
-        document.append(cstr!("times"), Binary { subtype: BinarySubtype::Generic, bytes });
+        self.times.append_to(&mut document);
         document
     }
 
     fn from_document(document: &RawDocument) -> Option<Self> {
         let number = |name: &str| document.get_i64(name).ok().map(i64::cast_unsigned);
-        let known = u8::try_from(document.get_i32("known").ok()?).ok()?;
         Some(Self {
             first: Seq::new(number("first")?),
             end: Seq::new(number("end")?),
             len: number("len")?,
             raw_bytes: number("bytes")?,
             arrived: number("arrived")?,
-            times: Times::decode(known, document.get_binary("times").ok()?.bytes, 0)?,
+            times: Times::from_document(document)?,
         })
     }
 }
@@ -248,11 +243,7 @@ impl Catalog {
         if let Some(token) = &self.token {
             document.append(cstr!("token"), token.to_raw().ok()?);
         }
-        let mut gaps = RawArrayBuf::new();
-        for gap in &self.gaps {
-            gaps.push(gap.to_document()?);
-        }
-        document.append(cstr!("gaps"), gaps);
+        document.append(cstr!("gaps"), gap::to_array(&self.gaps)?);
         if let Some(dropped) = self.dropped {
             document.append(cstr!("dropped"), dropped.to_document());
         }
@@ -317,9 +308,7 @@ pub(crate) fn read(tape: &Path) -> Result<Catalog, Error> {
 /// Puts a tape's catalog in place, durably.
 pub(crate) fn write(tape: &Path, catalog: &Catalog) -> Result<(), Error> {
     let path = tape.join(layout::CATALOG);
-    let bytes = catalog
-        .encode()
-        .ok_or_else(|| Error::io("write", &path)(std::io::ErrorKind::InvalidInput.into()))?;
+    let bytes = catalog.encode().ok_or_else(|| Error::does_not_fit("write", &path))?;
     disk::replace(&path, &bytes)
 }
 

@@ -1,4 +1,4 @@
-//! Changes to files and directories that outlive a power loss.
+//! Files and directories: changes that outlive a power loss, and what readers ask of them.
 //!
 //! A file's data is durable once the file is synced, its name once the directory is. Every
 //! change to a tape's directory goes through here, sled's own excepted; and those that sled
@@ -128,6 +128,22 @@ fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(
             Err(Error::io("remove", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Reads part of a file; `None` if the file ends before it. Allocates all of it: the caller
+/// knows that the file is as long.
+pub(crate) fn read_at(
+    file: &File,
+    path: &Path,
+    at: u64,
+    len: usize,
+) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = vec![0; len];
+    match file.read_exact_at(&mut bytes, at) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
     }
 }
 

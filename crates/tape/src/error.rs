@@ -175,10 +175,18 @@ impl Error {
         }
     }
 
+    /// What is to be written is more than the format has a place for.
+    pub(crate) fn does_not_fit(doing: &'static str, path: &Path) -> Self {
+        Self::io(doing, path)(io::ErrorKind::InvalidInput.into())
+    }
+
     pub(crate) fn damaged(path: &Path, damage: Damage) -> Self {
         Self::Damaged { path: path.to_owned(), damage: Box::new(damage) }
     }
 }
+
+/// The events that a damage costs that costs none.
+pub(crate) const NO_EVENTS: Range<Seq> = Seq::ZERO..Seq::ZERO;
 
 /// What is wrong with a tape, and which of its events are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,6 +201,11 @@ pub struct Damage {
 impl Damage {
     pub(crate) fn of(what: String, events: Option<Range<Seq>>) -> Self {
         Self { what, events }
+    }
+
+    /// Something is wrong, and every event is still there.
+    pub(crate) fn losing_nothing(what: impl Into<String>) -> Self {
+        Self::of(what.into(), Some(NO_EVENTS))
     }
 }
 

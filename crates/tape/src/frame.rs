@@ -64,6 +64,16 @@ pub(crate) fn decode(magic: Magic, bytes: &[u8]) -> Option<&RawDocument> {
     whole.then(|| RawDocument::from_bytes(bytes.get(AT_DOCUMENT..checked)?).ok()).flatten()
 }
 
+/// The documents of an array in a frame's document, each read; `None` if one cannot be.
+pub(crate) fn documents<T>(
+    document: &RawDocument,
+    name: &str,
+    read: impl Fn(&RawDocument) -> Option<T>,
+) -> Option<Vec<T>> {
+    let items = document.get_array(name).ok()?.into_iter();
+    items.map(|item| read(item.ok()?.as_document()?)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use bson::rawdoc;

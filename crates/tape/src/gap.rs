@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
 use bson::{Timestamp, cstr};
 use changetape_core::{ClusterTime, ResumeToken, Seq, WallTime};
 
@@ -170,6 +170,15 @@ impl Gap {
         let ordinal = document.get_i64("append").ok()?.cast_unsigned();
         Some((ordinal, Self::from_document(document)?))
     }
+}
+
+/// Gaps as an array of documents; `None` if a token is not one, which never happens.
+pub(crate) fn to_array(gaps: &[Gap]) -> Option<RawArrayBuf> {
+    let mut array = RawArrayBuf::new();
+    for gap in gaps {
+        array.push(gap.to_document()?);
+    }
+    Some(array)
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ mod verify;
 
 // Recording.
 mod options;
+mod output;
 
 mod append;
 mod filling;

@@ -142,9 +142,8 @@ impl Log {
         let kept = Kept { checkpoint, ordinal, gaps };
         let mut state: Vec<(IVec, IVec)> = vec![(CHECKPOINT.into(), kept.encode().into())];
         if let Some(gap) = gap {
-            let bytes = gap.encode(ordinal).ok_or_else(|| {
-                Error::io("append to", &self.dir)(io::ErrorKind::InvalidInput.into())
-            })?;
+            let bytes =
+                gap.encode(ordinal).ok_or_else(|| Error::does_not_fit("append to", &self.dir))?;
             state.push(([GAP, &key(gap.at)].concat().into(), bytes.into()));
         }
         let apply = || {

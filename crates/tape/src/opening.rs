@@ -156,7 +156,7 @@ pub(crate) fn acknowledged(path: &Path) -> Result<Seq, Error> {
         watermark::Said::Next(next) => Ok(next),
         watermark::Said::Nothing => Ok(Seq::ZERO),
         watermark::Said::Damaged => {
-            Err(damaged(path, "durable is not what was written", Some(Seq::ZERO..Seq::ZERO)))
+            Err(Error::damaged(path, Damage::losing_nothing("durable is not what was written")))
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     if matches!(found, format::Found::Damaged) {
         let file = path.join(layout::FORMAT);
         disk::replace(&file, format::render(FORMAT_VERSION).as_bytes())?;
-        verified.damages.push(nothing_lost("FORMAT was not what was written"));
+        verified.damages.push(Damage::losing_nothing("FORMAT was not what was written"));
     }
     let base_lost = repair_base(path, &mut verified)?;
     let known = match catalog::read(path) {
@@ -69,7 +69,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
         watermark::Said::Next(next) => next,
         watermark::Said::Nothing => known.next,
         watermark::Said::Damaged => {
-            verified.damages.push(nothing_lost("durable was not what was written"));
+            verified.damages.push(Damage::losing_nothing("durable was not what was written"));
             known.next
         }
     };
@@ -86,10 +86,6 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     Ok(Repaired { damages: verified.damages, gaps, base_lost })
 }
 
-fn nothing_lost(what: &str) -> Damage {
-    Damage::of(what.to_owned(), Some(Seq::ZERO..Seq::ZERO))
-}
-
 fn repair_metadata(path: &Path, verified: &mut Verified) -> Result<Metadata, Error> {
     let what = "metadata is missing or not what was written";
     let Some(metadata) = rebuild::metadata(path)? else {
@@ -99,7 +95,7 @@ fn repair_metadata(path: &Path, verified: &mut Verified) -> Result<Metadata, Err
     disk::remove_file(&path.join(layout::METADATA))?;
     metadata::create(path, &metadata)?;
     disk::sync_dir(path)?;
-    verified.damages.push(nothing_lost(what));
+    verified.damages.push(Damage::losing_nothing(what));
     Ok(metadata)
 }
 

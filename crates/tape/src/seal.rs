@@ -33,8 +33,8 @@ pub(crate) struct Tape<'a> {
 
 impl Tape<'_> {
     /// Seals the blocks that were found in a log, up to one that ends at `end`, behind what is
-    /// on the tape already: its latest times, and all its gaps. `unfinished` is where the segment is written. `None` if there is no
-    /// such block.
+    /// on the tape already: its latest times, and all its gaps. `unfinished` is where the segment
+    /// is written. `None` if there is no such block.
     pub(crate) fn seal(
         self,
         (salvage, run): (&Salvage, &Run),

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use changetape_core::{Seq, WallTime};
+use changetape_core::WallTime;
 
 use crate::catalog::{self, Catalog, Listed};
 use crate::layout::LogNumber;
@@ -279,9 +279,4 @@ fn close(log: Arc<Log>) -> Result<(), Error> {
 /// Sets room aside in the file that a log will be sealed into.
 pub(crate) fn reserve(prepared: &Prepared, tape: &Path, len: u64) -> Result<(), Error> {
     disk::reserve(&prepared.segment, &layout::unfinished_segment(tape, prepared.number), len)
-}
-
-/// One past the last event, as far as a checkpoint tells.
-pub(crate) fn next_of(checkpoint: Option<&Checkpoint>) -> Seq {
-    checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.next)
 }

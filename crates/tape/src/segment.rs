@@ -26,7 +26,7 @@ mod write;
 pub(crate) use footer::Footer;
 pub(crate) use index::{Entry, Index, KindNumber};
 pub(crate) use read::Segment;
-pub(crate) use totals::{Kind, Kinds, Totals, documents};
+pub(crate) use totals::{Kind, Kinds, Totals};
 pub(crate) use write::SegmentWriter;
 
 use changetape_core::Seq;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use changetape_core::{Arrival, ClusterTime, Namespace, OperationType, Seq, WallTime};
 
-use crate::block::extent;
+use crate::block::Times;
 use crate::segment::{Kind, Kinds};
 use crate::{Base, BaseSummary, Checkpoint, Dropped, Error, Gap, TapeReader};
 
@@ -120,6 +120,7 @@ impl TapeReader {
             disk_bytes: self.disk_bytes()?,
             ..Summary::default()
         };
+        let mut times = Times::default();
         let mut next = summary.start;
         while let Some(segment) = self.segment_at(next)? {
             if segment.footer().first < next {
@@ -130,8 +131,7 @@ impl TapeReader {
             summary.events += totals.events;
             summary.blocks += totals.blocks;
             summary.raw_bytes += totals.raw_bytes;
-            summary.wall_times = extent(summary.wall_times, totals.times.wall);
-            summary.cluster_times = extent(summary.cluster_times, totals.times.cluster);
+            times.add(&totals.times);
             summary.add_arrivals(totals.arrivals);
             summary.add_kinds(totals.kinds, totals.others);
             next = segment.footer().end;
@@ -143,10 +143,10 @@ impl TapeReader {
             summary.events += block.len() as u64;
             summary.blocks += 1;
             summary.raw_bytes += block.raw_bytes() as u64;
-            summary.wall_times = extent(summary.wall_times, block.times().wall);
-            summary.cluster_times = extent(summary.cluster_times, block.times().cluster);
+            times.add(block.times());
             summary.add_arrivals(block.arrivals());
         }
+        (summary.wall_times, summary.cluster_times) = (times.wall, times.cluster);
         let (kinds, others) = kinds.finish();
         summary.add_kinds(kinds, others);
         Ok(Some(summary))

@@ -1,8 +1,10 @@
 //! Verifying a tape: every byte of it that means something, and what that is worth.
 //!
 //! ```text
-//! FORMAT, metadata, catalog, durable ──► the base, all of it ──► each segment: header, footer, index, totals, every
-//! block, and that index and totals say what is in the blocks ──► what is not sealed yet
+//! FORMAT, metadata, catalog, durable ──► the base, all of it
+//!   ──► each segment: header, footer, index, totals, every block, and that index and totals
+//!       say what is in the blocks
+//!   ──► what is not sealed yet
 //! ```
 //! Nothing is changed. What is wrong is a list, not the first error: the events that each
 //! finding costs are named, and the rest of the tape is verified all the same.
@@ -13,6 +15,7 @@ use changetape_core::Seq;
 
 use crate::block::{Decoder, Times};
 use crate::catalog::{self, Catalog, Listed};
+use crate::error::NO_EVENTS;
 use crate::format::{self, Found};
 use crate::lock::{Holder, Purpose, TapeLock};
 use crate::opening::Tail;
@@ -66,14 +69,13 @@ impl Verified {
 /// error but a finding.
 pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verified, Error> {
     let mut verified = Verified::default();
-    let nothing_lost = Some(Seq::ZERO..Seq::ZERO);
     if matches!(format::look(path)?, Found::Damaged) {
-        verified.found(Damage::of("FORMAT is not what was written".into(), nothing_lost.clone()));
+        verified.found(Damage::losing_nothing("FORMAT is not what was written"));
     }
     let metadata = metadata::read(path)?;
     if metadata.is_none() {
         let what = "metadata is missing or not what was written";
-        verified.found(Damage::of(what.into(), nothing_lost));
+        verified.found(Damage::losing_nothing(what));
     }
     let catalog = match verified.note(catalog::read(path))? {
         Some(catalog) => catalog,
@@ -140,7 +142,7 @@ pub(crate) fn segment(
         // What lies behind a block that cannot be read is numbered otherwise.
         if sound && counted != *entry {
             let what = format!("its index does not say what is in the block at {}", entry.first);
-            return Err(segment.damaged(&what, Seq::ZERO..Seq::ZERO));
+            return Err(segment.damaged(&what, NO_EVENTS));
         }
         times.add(block.times());
         verified.events += block.len() as u64;
@@ -158,7 +160,7 @@ pub(crate) fn segment(
         ..totals.clone()
     };
     if sound && counted != totals {
-        return Err(segment.damaged("its totals do not say what is in it", Seq::ZERO..Seq::ZERO));
+        return Err(segment.damaged("its totals do not say what is in it", NO_EVENTS));
     }
     Ok(())
 }

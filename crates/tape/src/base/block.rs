@@ -75,16 +75,15 @@ impl Header {
         usize::try_from(self.body_len).unwrap_or(usize::MAX)
     }
 
-    fn encode_into(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&self.place.collection.to_le_bytes());
-        out.extend_from_slice(&self.place.first.to_le_bytes());
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&self.place.collection.to_le_bytes());
+        bytes.extend_from_slice(&self.place.first.to_le_bytes());
         for field in [self.count, self.raw_len, self.body_len, self.body_crc] {
-            out.extend_from_slice(&field.to_le_bytes());
+            bytes.extend_from_slice(&field.to_le_bytes());
         }
-        let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        bytes
     }
 
     /// `None` if the bytes are not a header whole and unchanged, or contradict themselves.
@@ -120,15 +119,8 @@ impl Encoder {
         zstd::bulk::Compressor::new(ZSTD_LEVEL).map(Self)
     }
 
-    /// Appends the block of `count` documents that together are `raw`. The caller keeps to the
-    /// limits.
-    pub(super) fn encode_into(
-        &mut self,
-        place: Place,
-        count: u32,
-        raw: &[u8],
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    /// The block of `count` documents that together are `raw`. The caller keeps to the limits.
+    pub(super) fn encode(&mut self, place: Place, count: u32, raw: &[u8]) -> io::Result<Vec<u8>> {
         let body = self.0.compress(raw)?;
         let stored = |n: usize| u32::try_from(n).map_err(io::Error::other);
         let header = Header {
@@ -138,9 +130,9 @@ impl Encoder {
             body_len: stored(body.len())?,
             body_crc: crc32fast::hash(&body),
         };
-        header.encode_into(out);
-        out.extend_from_slice(&body);
-        Ok(())
+        let mut block = header.encode();
+        block.extend_from_slice(&body);
+        Ok(block)
     }
 }
 

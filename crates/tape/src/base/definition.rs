@@ -13,8 +13,7 @@ use bson::cstr;
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
 use changetape_core::Namespace;
 
-use crate::frame::{self, Magic};
-use crate::segment::documents;
+use crate::frame::{self, Magic, documents};
 
 pub(super) const MAGIC: Magic = *b"CTBC";
 

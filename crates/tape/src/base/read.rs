@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use changetape_core::WallTime;
@@ -11,7 +11,7 @@ use super::block::{self, Decoder, Header};
 use super::totals::{Extent, FOOTER_LEN, Footer, Totals};
 use super::{BaseBlock, BaseSummary, Definition, HEADER_MAGIC, VERSION, damaged};
 use crate::frame::{self, Magic};
-use crate::{Damage, Error, TapeReader, layout};
+use crate::{Damage, Error, TapeReader, disk, layout};
 
 /// A base that is open for reading.
 #[derive(Debug)]
@@ -251,12 +251,7 @@ impl Part<'_> {
         if at.checked_add(len as u64).is_none_or(|end| end > self.end) {
             return Ok(None);
         }
-        let mut bytes = vec![0; len];
-        match self.file.read_exact_at(&mut bytes, at) {
-            Ok(()) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(Error::io("read", self.path)(error)),
-        }
+        disk::read_at(self.file, self.path, at, len)
     }
 
     /// As many bytes as the frame there says it has; `None` if none begins there.

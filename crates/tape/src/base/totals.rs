@@ -22,8 +22,7 @@ use changetape_core::{ClusterTime, WallTime};
 
 use super::BaseSummary;
 use crate::bytes::{u32_at, u64_at};
-use crate::frame::{self, Magic};
-use crate::segment::documents;
+use crate::frame::{self, Magic, documents};
 
 pub(super) const MAGIC: Magic = *b"CTBT";
 const FOOTER_MAGIC: Magic = *b"CTBF";

@@ -1,6 +1,5 @@
 //! Writing a base: collection by collection, then what was counted.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bson::raw::RawDocument;
@@ -9,21 +8,15 @@ use changetape_core::{ClusterTime, WallTime};
 use super::block::{Encoder, Place};
 use super::totals::{Extent, FOOTER_LEN, Footer, Totals};
 use super::{BaseSummary, Definition, HEADER_MAGIC, MAX_DOCUMENT_LEN, TARGET_RAW_LEN, header};
+use crate::output::Output;
 use crate::{Error, disk, frame, layout};
-
-/// How much is collected before it is written.
-const WRITE_LEN: usize = 1 << 20;
 
 /// A base that is being written. Dropped without [`finish`](Self::finish) there is none; what was
 /// written of it goes with the draft.
 pub struct BaseWriter {
     tape: PathBuf,
-    path: PathBuf,
-    file: File,
+    output: Output,
     encoder: Encoder,
-    buffer: Vec<u8>,
-    /// How much of the file is written, the buffer not counted.
-    written: u64,
     totals: Totals,
     taken: WallTime,
     /// Documents of the last collection that are in no block yet, and how many.
@@ -33,7 +26,7 @@ pub struct BaseWriter {
 
 impl std::fmt::Debug for BaseWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BaseWriter").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("BaseWriter").field("path", &self.output.path()).finish_non_exhaustive()
     }
 }
 
@@ -45,15 +38,14 @@ impl BaseWriter {
         disk::remove_file(&tape.join(layout::BASE))?;
         let file = disk::create_file(&path)?;
         let encoder = Encoder::new().map_err(Error::io("write", &path))?;
-        let buffer =
-            frame::encode(HEADER_MAGIC, &header(time, taken)).ok_or_else(|| too_large(&path))?;
+        let header = frame::encode(HEADER_MAGIC, &header(time, taken))
+            .ok_or_else(|| Error::does_not_fit("write", &path))?;
+        let mut output = Output::new(file, &path);
+        output.add(&header)?;
         Ok(Self {
             tape: tape.to_owned(),
-            path,
-            file,
+            output,
             encoder,
-            buffer,
-            written: 0,
             totals: Totals { time, collections: Vec::new() },
             taken,
             raw: Vec::new(),
@@ -67,11 +59,11 @@ impl BaseWriter {
     /// See [`Error`]. After any, the base cannot be finished.
     pub fn collection(&mut self, definition: &Definition) -> Result<(), Error> {
         self.end_block()?;
-        let encoded = definition.encode().ok_or_else(|| too_large(&self.path))?;
-        let at = self.written + self.buffer.len() as u64;
+        let encoded =
+            definition.encode().ok_or_else(|| Error::does_not_fit("write", self.output.path()))?;
+        let at = self.output.position();
         self.totals.collections.push(Extent { at, documents: 0, bytes: 0 });
-        self.buffer.extend_from_slice(&encoded);
-        self.write_if_full()
+        self.output.add(&encoded)
     }
 
     /// Adds a document to the collection that was begun last.
@@ -99,15 +91,15 @@ impl BaseWriter {
     /// See [`Error`]. There is no base then.
     pub fn finish(mut self) -> Result<BaseSummary, Error> {
         self.end_block()?;
-        let encoded = self.totals.encode().ok_or_else(|| too_large(&self.path))?;
-        let totals_at = self.written + self.buffer.len() as u64;
+        let encoded =
+            self.totals.encode().ok_or_else(|| Error::does_not_fit("write", self.output.path()))?;
+        let totals_at = self.output.position();
         let file_len = totals_at + (encoded.len() + FOOTER_LEN) as u64;
-        self.buffer.extend_from_slice(&encoded);
-        self.buffer.extend_from_slice(&Footer { totals_at, file_len }.encode());
-        self.write()?;
-        debug_assert_eq!(self.written, file_len);
-        disk::sync_file(&self.file, &self.path)?;
-        disk::rename(&self.path, &self.tape.join(layout::BASE))?;
+        self.output.add(&encoded)?;
+        self.output.add(&Footer { totals_at, file_len }.encode())?;
+        debug_assert_eq!(self.output.position(), file_len);
+        self.output.finish()?;
+        disk::rename(&layout::unfinished_base(&self.tape), &self.tape.join(layout::BASE))?;
         Ok(self.totals.summary(self.taken, file_len))
     }
 
@@ -119,31 +111,15 @@ impl BaseWriter {
         let number = self.totals.collections.len().checked_sub(1);
         let number = number.and_then(|number| u32::try_from(number).ok());
         let (Some(collection), Some(extent)) = (number, self.totals.collections.last_mut()) else {
-            return Err(too_large(&self.path));
+            return Err(Error::does_not_fit("write", self.output.path()));
         };
         let place = Place { collection, first: extent.documents };
         extent.documents += u64::from(self.count);
         extent.bytes += self.raw.len() as u64;
-        let encoded = self.encoder.encode_into(place, self.count, &self.raw, &mut self.buffer);
-        encoded.map_err(Error::io("write", &self.path))?;
+        let encoded = self.encoder.encode(place, self.count, &self.raw);
+        let block = encoded.map_err(Error::io("write", self.output.path()))?;
         self.raw.clear();
         self.count = 0;
-        self.write_if_full()
+        self.output.add(&block)
     }
-
-    fn write_if_full(&mut self) -> Result<(), Error> {
-        if self.buffer.len() >= WRITE_LEN { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> Result<(), Error> {
-        disk::write_at(&self.file, &self.path, &self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-}
-
-/// The error for what the format has no place for.
-fn too_large(path: &Path) -> Error {
-    Error::io("write", path)(std::io::ErrorKind::InvalidInput.into())
 }

@@ -17,7 +17,9 @@
 //! 40      8     cluster: latest up to here
 //! ```
 
-use bson::raw::RawDocument;
+use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::spec::BinarySubtype;
+use bson::{Binary, cstr};
 use changetape_core::raw;
 use changetape_core::{ClusterTime, WallTime};
 
@@ -83,6 +85,20 @@ impl Times {
             | bit(self.high.cluster.is_some(), CLUSTER_HIGH_KNOWN)
     }
 
+    /// Adds the times to a document, as its fields `known` and `times`.
+    pub(crate) fn append_to(&self, document: &mut RawDocumentBuf) {
+        document.append(cstr!("known"), i32::from(self.known()));
+        let mut bytes = Vec::with_capacity(TIMES_LEN);
+        self.encode_into(&mut bytes);
+        document.append(cstr!("times"), Binary { subtype: BinarySubtype::Generic, bytes });
+    }
+
+    /// Reads what [`append_to`](Self::append_to) added.
+    pub(crate) fn from_document(document: &RawDocument) -> Option<Self> {
+        let known = u8::try_from(document.get_i32("known").ok()?).ok()?;
+        Self::decode(known, document.get_binary("times").ok()?.bytes, 0)
+    }
+
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
         let (wall_min, wall_max) = self.wall.unzip();
         for time in [wall_min, wall_max, self.high.wall] {
@@ -124,7 +140,7 @@ fn clock<T: Ord + Copy>(
 }
 
 /// The earliest and latest of two runs.
-pub(crate) fn extent<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
+fn extent<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
     match (a, b) {
         (Some((a_min, a_max)), Some((b_min, b_max))) => Some((a_min.min(b_min), a_max.max(b_max))),
         (a, b) => a.or(b),

@@ -19,8 +19,7 @@ pub(crate) const MAGIC: Magic = *b"CTMD";
 /// Writes the file of a new tape.
 pub(crate) fn create(dir: &Path, metadata: &Metadata) -> Result<(), Error> {
     let path = dir.join(layout::METADATA);
-    let bytes = encode(metadata)
-        .ok_or_else(|| Error::io("write", &path)(std::io::ErrorKind::InvalidInput.into()))?;
+    let bytes = encode(metadata).ok_or_else(|| Error::does_not_fit("write", &path))?;
     disk::write_new(&path, &bytes)
 }
 

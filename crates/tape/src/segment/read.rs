@@ -1,9 +1,7 @@
 //! Reading a segment: each part when it is asked for, each checked.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use changetape_core::Seq;
@@ -11,7 +9,7 @@ use changetape_core::Seq;
 use super::footer::LEN as FOOTER_LEN;
 use super::{Entry, Footer, HEADER_LEN, Index, Totals, VERSION, decode_header};
 use crate::block::{Block, BlockError, Decoder};
-use crate::{Damage, Error, block, layout};
+use crate::{Damage, Error, block, disk, layout};
 
 /// A segment that is open for reading.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ impl Segment {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let len = file.metadata().map_err(Error::io("open", path))?.len();
         let damaged = |what: &str| Error::damaged(tape(path), Damage::of(named(path, what), None));
-        let header = read_part(&file, 0, HEADER_LEN, path)?;
+        let header = disk::read_at(&file, path, 0, HEADER_LEN)?;
         let Some(stated) = header.as_deref().and_then(decode_header) else {
             return Err(damaged("its header is not what was written"));
         };
@@ -44,7 +42,7 @@ impl Segment {
             });
         }
         let footer = match len.checked_sub(FOOTER_LEN as u64) {
-            Some(at) => read_part(&file, at, FOOTER_LEN, path)?,
+            Some(at) => disk::read_at(&file, path, at, FOOTER_LEN)?,
             None => None,
         };
         match footer.as_deref().and_then(Footer::decode) {
@@ -130,19 +128,9 @@ impl Segment {
         // The footer's parts lie within the file, so no more is allocated than the file has.
         let within = at.checked_add(len).is_some_and(|end| end <= self.footer.file_len);
         match usize::try_from(len) {
-            Ok(len) if within => read_part(&self.file, at, len, &self.path),
+            Ok(len) if within => disk::read_at(&self.file, &self.path, at, len),
             _ => Ok(None),
         }
-    }
-}
-
-/// Reads part of a file; `None` if the file ends before it.
-fn read_part(file: &File, at: u64, len: usize, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let mut bytes = vec![0; len];
-    match file.read_exact_at(&mut bytes, at) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
     }
 }
 

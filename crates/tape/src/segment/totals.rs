@@ -16,16 +16,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bson::cstr;
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
-use bson::spec::BinarySubtype;
-use bson::{Binary, cstr};
 use changetape_core::raw::{elements, find};
 use changetape_core::{Arrival, ChangeEvent, Namespace, OperationType, ResumeToken};
 
 use super::KindNumber;
-use crate::block::{Block, TIMES_LEN, Times};
-use crate::frame::{self, Magic};
-use crate::{Gap, Metadata, metadata};
+use crate::block::{Block, Times};
+use crate::frame::{self, Magic, documents};
+use crate::{Gap, Metadata, gap, metadata};
 
 pub(crate) const MAGIC: Magic = *b"CTST";
 
@@ -67,10 +66,7 @@ impl Totals {
         document.append(cstr!("blocks"), self.blocks.cast_signed());
         document.append(cstr!("events"), self.events.cast_signed());
         document.append(cstr!("bytes"), self.raw_bytes.cast_signed());
-        document.append(cstr!("known"), i32::from(self.times.known()));
-        let mut times = Vec::with_capacity(TIMES_LEN);
-        self.times.encode_into(&mut times);
-        document.append(cstr!("times"), Binary { subtype: BinarySubtype::Generic, bytes: times });
+        self.times.append_to(&mut document);
         let mut arrivals = RawArrayBuf::new();
         for arrival in [self.arrivals.0, self.arrivals.1] {
             arrivals.push(arrival.wall_nanos.cast_signed());
@@ -84,11 +80,7 @@ impl Totals {
         }
         document.append(cstr!("kinds"), kinds);
         document.append(cstr!("others"), self.others.cast_signed());
-        let mut gaps = RawArrayBuf::new();
-        for gap in &self.gaps {
-            gaps.push(gap.to_document()?);
-        }
-        document.append(cstr!("gaps"), gaps);
+        document.append(cstr!("gaps"), gap::to_array(&self.gaps)?);
         document.append(cstr!("metadata"), metadata::to_document(&self.metadata)?);
         frame::encode(MAGIC, &document)
     }
@@ -97,8 +89,6 @@ impl Totals {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let document = frame::decode(MAGIC, bytes)?;
         let number = |name: &str| document.get_i64(name).ok().map(i64::cast_unsigned);
-        let known = u8::try_from(document.get_i32("known").ok()?).ok()?;
-        let times = document.get_binary("times").ok()?.bytes;
         let mut arrivals = [0_u64; 4];
         for (place, value) in arrivals.iter_mut().zip(document.get_array("arrivals").ok()?) {
             *place = value.ok()?.as_i64()?.cast_unsigned();
@@ -109,7 +99,7 @@ impl Totals {
             blocks: number("blocks")?,
             events: number("events")?,
             raw_bytes: number("bytes")?,
-            times: Times::decode(known, times, 0)?,
+            times: Times::from_document(document)?,
             arrivals: (arrival(a, b), arrival(c, d)),
             token: ResumeToken::from_raw(document.get_document("token").ok()?),
             kinds: documents(document, "kinds", Kind::from_document)?,
@@ -118,16 +108,6 @@ impl Totals {
             metadata: metadata::from_document(document.get_document("metadata").ok()?)?,
         })
     }
-}
-
-/// The documents of an array, each read; `None` if one cannot be.
-pub(crate) fn documents<T>(
-    document: &RawDocument,
-    name: &str,
-    read: impl Fn(&RawDocument) -> Option<T>,
-) -> Option<Vec<T>> {
-    let items = document.get_array(name).ok()?.into_iter();
-    items.map(|item| read(item.ok()?.as_document()?)).collect()
 }
 
 impl Kind {

@@ -2,25 +2,19 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use changetape_core::{Arrival, ResumeToken, Seq};
 
 use super::footer::LEN as FOOTER_LEN;
 use super::{Entry, Footer, HEADER_LEN, Index, Kinds, Totals, encode_header};
 use crate::block::{Block, High, Times};
-use crate::{Error, Gap, Metadata, disk};
-
-/// How much is collected before it is written: blocks are small.
-const WRITE_LEN: usize = 1 << 20;
+use crate::output::Output;
+use crate::{Error, Gap, Metadata};
 
 /// A segment that is being written, under a name that is not its own.
 pub(crate) struct SegmentWriter {
-    file: File,
-    path: PathBuf,
-    buffer: Vec<u8>,
-    /// How much of the file is written, the buffer not counted.
-    written: u64,
+    output: Output,
     first: Option<Seq>,
     end: Seq,
     index: Index,
@@ -35,10 +29,7 @@ impl SegmentWriter {
     /// Begins a segment in an empty file, behind what is on the tape already.
     pub(crate) fn new(file: File, path: &Path, high: High) -> Self {
         Self {
-            file,
-            path: path.to_owned(),
-            buffer: Vec::new(),
-            written: 0,
+            output: Output::new(file, path),
             first: None,
             end: Seq::ZERO,
             index: Index::default(),
@@ -54,15 +45,15 @@ impl SegmentWriter {
     pub(crate) fn add(&mut self, bytes: &[u8], block: &Block) -> Result<(), Error> {
         if self.first.is_none() {
             self.first = Some(block.first());
-            self.buffer = encode_header(block.first());
-            debug_assert_eq!(self.buffer.len(), HEADER_LEN);
+            self.output.add(&encode_header(block.first()))?;
+            debug_assert_eq!(self.output.position(), HEADER_LEN as u64);
         }
         let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let arrivals = block.arrivals();
         self.index.0.push(Entry {
             first: block.first(),
             events: fits(block.len()),
-            offset: self.written + self.buffer.len() as u64,
+            offset: self.output.position(),
             len: fits(bytes.len()),
             raw_len: fits(block.raw_bytes()),
             times: *block.times(),
@@ -74,11 +65,7 @@ impl SegmentWriter {
         self.times.add(block.times());
         self.arrivals = Some((self.arrivals.map_or(arrivals.0, |(first, _)| first), arrivals.1));
         self.token = Some(block.token().clone());
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= WRITE_LEN {
-            self.write_buffer()?;
-        }
-        Ok(())
+        self.output.add(bytes)
     }
 
     /// Writes what was counted, and makes the file durable under the name that it has; `None`
@@ -107,11 +94,10 @@ impl SegmentWriter {
             gaps: gaps_of(gaps, first..end),
             metadata: metadata.clone(),
         };
-        let encoded = totals.encode().ok_or_else(|| {
-            Error::io("write", &self.path)(std::io::ErrorKind::InvalidInput.into())
-        })?;
+        let encoded =
+            totals.encode().ok_or_else(|| Error::does_not_fit("write", self.output.path()))?;
         let index = self.index.encode();
-        let index_at = self.written + self.buffer.len() as u64;
+        let index_at = self.output.position();
         let totals_at = index_at + index.len() as u64;
         let footer = Footer {
             first,
@@ -122,20 +108,11 @@ impl SegmentWriter {
             file_len: totals_at + (encoded.len() + FOOTER_LEN) as u64,
         };
         for part in [&index, &encoded, &footer.encode()] {
-            self.buffer.extend_from_slice(part);
+            self.output.add(part)?;
         }
-        self.write_buffer()?;
-        debug_assert_eq!(self.written, footer.file_len);
-        disk::truncate(&self.file, &self.path, footer.file_len)?;
-        disk::sync_file(&self.file, &self.path)?;
+        debug_assert_eq!(self.output.position(), footer.file_len);
+        self.output.finish()?;
         Ok(Some((footer, totals)))
-    }
-
-    fn write_buffer(&mut self) -> Result<(), Error> {
-        disk::write_at(&self.file, &self.path, &self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
     }
 }
 
