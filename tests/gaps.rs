@@ -11,7 +11,7 @@ use bson::{Document, Timestamp, doc};
 use changetape_core::ChangeEvent;
 use changetape_tape::{Gap, GapCause, TapeReader};
 use changetape_testkit::ReplicaSet;
-use mongodb::Client;
+use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
 use crate::program::{Ran, run, start, tape_events, text};
@@ -149,31 +149,45 @@ async fn history_that_is_lost_is_one_gap() {
     }
 }
 
-/// While a recording runs, too: it was away for too long.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_cannot_be_sent_costs_itself_alone() {
-    const LARGE: usize = 10 << 20;
-    let source = ReplicaSet::single().start().await.unwrap();
-    let client = source.client().unwrap();
-    let begin = stream::present(&client).await;
+/// Two of them are more than a server sends.
+const LARGE: usize = 10 << 20;
+
+/// Replaces a document by another of 10 MB: with its pre-image that is an event larger than a
+/// server can send.
+async fn replace_large(coll: &Collection<Document>, content: &str) {
+    coll.replace_one(doc! {"_id": 2}, doc! {"x": content.repeat(LARGE)}).await.unwrap();
+}
+
+/// The collection where the recorder looks, with pre-images and a document of 10 MB; and a flag
+/// that has it recorded from its beginning.
+async fn with_images(client: &Client) -> (Collection<Document>, String) {
+    let begin = stream::present(client).await;
     let database = client.database("quiet");
     let images = doc! {"create": "c", "changeStreamPreAndPostImages": {"enabled": true}};
     database.run_command(images).await.unwrap();
     let coll = database.collection::<Document>("c");
-    insert(&client, 1).await;
+    insert(client, 1).await;
     coll.insert_one(doc! {"_id": 2, "x": "a".repeat(LARGE)}).await.unwrap();
-    // With its pre-image it is larger than a server can send.
-    coll.replace_one(doc! {"_id": 2}, doc! {"x": "b".repeat(LARGE)}).await.unwrap();
+    (coll, format!("--since={}:{}", begin.time, begin.increment))
+}
+
+const WITH_IMAGES: [&str; 4] =
+    ["--full-document-before-change", "required", "--on-gap", "continue"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_sent_costs_itself_alone() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let client = source.client().unwrap();
+    let (coll, since) = with_images(&client).await;
+    replace_large(&coll, "b").await;
     insert(&client, 3).await;
-    coll.replace_one(doc! {"_id": 2}, doc! {"x": "c".repeat(LARGE)}).await.unwrap();
+    replace_large(&coll, "c").await;
     insert(&client, 4).await;
 
     let directory = tempdir().unwrap();
     let tape = directory.path().join("large.tape");
-    let since = format!("{}:{}", begin.time, begin.increment);
     let uri = source.uri();
-    let flags =
-        ["--since", &since, "--full-document-before-change", "required", "--on-gap", "continue"];
+    let flags = [&[since.as_str()], &WITH_IMAGES[..]].concat();
     let recorded = record(&uri, &tape, &[&flags[..], &["-v"]].concat());
     if recorded.code == Some(0) {
         // A server that sends such events in fragments: nothing is lost.
@@ -187,4 +201,31 @@ async fn an_event_that_cannot_be_sent_costs_itself_alone() {
     // Once more: nothing new.
     record(&uri, &tape, &flags).expect_code(0);
     assert_eq!((ids(&tape).len(), gaps(&tape).len()), (4, 2));
+}
+
+/// Events come one by one up to the large one; then the source is away, and the stream is opened
+/// with full replies again. The next refusal is of a whole reply, not of the event that is next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_before_one_that_cannot_be_sent_is_kept_though_the_source_is_away() {
+    let source = ReplicaSet::single().set_parameter("enableTestCommands", "1");
+    let source = source.start().await.unwrap();
+    let client = source.client().unwrap();
+    let (coll, since) = with_images(&client).await;
+    insert(&client, 3).await;
+    replace_large(&coll, "b").await;
+    insert(&client, 4).await;
+    let away = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": {"times": 1},
+        "data": {"failCommands": ["getMore"], "closeConnection": true},
+    };
+    client.database("admin").run_command(away).await.unwrap();
+
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("large.tape");
+    let flags = [&[since.as_str(), "-v"], &WITH_IMAGES[..]].concat();
+    let recorded = record(&source.uri(), &tape, &flags);
+    assert!(recorded.stderr.contains("lost the source"), "{}", recorded.stderr);
+    assert_eq!(ids(&tape), [1, 2, 3, 4], "{}", recorded.stderr);
+    assert!(gaps(&tape).len() <= 1, "{:?}", gaps(&tape));
 }

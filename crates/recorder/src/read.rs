@@ -111,13 +111,9 @@ impl<'a> Reader<'a> {
                     if !behind_event {
                         continue;
                     }
-                    // What was too large is behind: full replies again.
-                    self.one_by_one = false;
-                    match Source::open(self.deployment, self.query, &self.resume).await {
-                        Ok(source) => {
-                            self.source = source;
-                            continue;
-                        }
+                    // What was too large is behind.
+                    match self.open().await {
+                        Ok(()) => continue,
                         Err(Opening::Server(error)) => error,
                         Err(Opening::Ours(ours)) => return Err(ours),
                     }
@@ -153,6 +149,14 @@ impl<'a> Reader<'a> {
         }))
     }
 
+    /// Opens the stream where it broke, with full replies: whatever the server says against them
+    /// is about a whole reply, and not about the event that comes next.
+    async fn open(&mut self) -> Result<(), Opening> {
+        self.one_by_one = false;
+        self.source = Source::open(self.deployment, self.query, &self.resume).await?;
+        Ok(())
+    }
+
     /// Opens the stream again, pausing longer each time. `Some` if the session ends instead.
     async fn reopen(
         &mut self,
@@ -185,7 +189,7 @@ impl<'a> Reader<'a> {
             let attempt = async {
                 sleep(pause).await;
                 self.progress.retrying();
-                Source::open(self.deployment, self.query, &self.resume).await
+                self.open().await
             };
             let opened = tokio::select! {
                 () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
@@ -193,8 +197,7 @@ impl<'a> Reader<'a> {
                 opened = attempt => opened,
             };
             match opened {
-                Ok(source) => {
-                    self.source = source;
+                Ok(()) => {
                     self.progress.reconnected();
                     self.progress.state(State::Recording);
                     tracing::info!("the source is back; the recording continues where it was");
