@@ -45,13 +45,13 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
 
 /// `1 204 documents (3.4 MB) of 7 collections and views at 1772366400:1`.
 pub(crate) fn base(base: &BaseSummary) -> String {
-    let named =
-        |n: u64, one: &str, many: &str| format!("{} {}", count(n), if n == 1 { one } else { many });
+    let collections =
+        if base.collections == 1 { "collection or view" } else { "collections and views" };
     format!(
-        "{} ({}) of {} at {} ({})",
-        named(base.documents, "document", "documents"),
+        "{} ({}) of {} {collections} at {} ({})",
+        counted(base.documents, "document"),
         bytes(base.bytes),
-        named(base.collections, "collection or view", "collections and views"),
+        count(base.collections),
         base.time,
         base.time.wall_time(),
     )

@@ -37,6 +37,19 @@ impl ClusterTime {
         }
     }
 
+    /// As 64 bits that sort as times do: seconds in the upper half, the counter in the lower.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.seconds) << 32 | u64::from(self.increment)
+    }
+
+    /// Reads what [`to_bits`](Self::to_bits) made.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        Self { seconds: (bits >> 32) as u32, increment: bits as u32 }
+    }
+
     /// The start of the second as a wall time.
     #[must_use]
     pub fn wall_time(self) -> WallTime {

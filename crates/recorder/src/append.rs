@@ -1,7 +1,6 @@
 //! The appending side: a thread of its own, so that the disk's waiting and the network's
 //! overlap.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -96,13 +95,13 @@ impl Appender {
     /// Waits until everything handed over is durable and the tape is closed.
     pub(crate) async fn finish(self) -> Result<(), Error> {
         drop(self.queue);
-        let thread = self.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        match joined {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(Error::AppenderDied),
-        }
+        joined(self.thread).await.unwrap_or(Err(Error::AppenderDied))
     }
+}
+
+/// Waits for a thread to end: what it returned, or `None` if it panicked.
+pub(crate) async fn joined<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
+    tokio::task::spawn_blocking(move || thread.join()).await.ok()?.ok()
 }
 
 fn append(
@@ -124,14 +123,14 @@ struct Writing<'a> {
     writer: TapeWriter,
     progress: &'a Progress,
     /// What has been appended and is not durable yet.
-    waiting: VecDeque<Durable>,
+    waiting: Vec<Durable>,
     /// When the tape's size was looked up.
     sized: Option<Instant>,
 }
 
 impl<'a> Writing<'a> {
     fn new(writer: TapeWriter, progress: &'a Progress) -> Self {
-        Self { writer, progress, waiting: VecDeque::new(), sized: None }
+        Self { writer, progress, waiting: Vec::new(), sized: None }
     }
 
     /// Writes what is delivered until nothing more comes.
@@ -171,7 +170,7 @@ impl<'a> Writing<'a> {
             None => self.writer.append(&batch)?,
         };
         let last = events.last().map(|event| ChangeEvent::from(*event).cluster_time());
-        self.waiting.push_back(Durable {
+        self.waiting.push(Durable {
             events: events.len(),
             bytes: events.iter().map(|event| event.as_bytes().len()).sum(),
             end: places.end,

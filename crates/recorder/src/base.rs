@@ -55,8 +55,8 @@ impl Base<'_> {
         draft: &TapeDraft,
         stop: &CancellationToken,
     ) -> Result<BaseSummary, Error> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
+        let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        loop {
             self.progress.state(State::TakingBase);
             let taken = tokio::select! {
                 biased;
@@ -77,9 +77,8 @@ impl Base<'_> {
                 () = stop.cancelled() => return Err(Error::BaseStopped),
                 () = tokio::time::sleep(pause) => {}
             }
-            pause *= 2;
+            (attempt, pause) = (attempt + 1, pause * 2);
         }
-        Err(Error::BaseStopped)
     }
 
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {

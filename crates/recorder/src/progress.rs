@@ -149,6 +149,7 @@ impl Progress {
             3 => State::TakingBase,
             _ => State::Connecting,
         };
+        let last_event = self.last_event.load(Relaxed);
         let reached = self.reached.load(Relaxed);
         let lag = self.source.load(Relaxed).saturating_sub(reached);
         let oplog_begin = self.oplog_begin.load(Relaxed);
@@ -165,7 +166,7 @@ impl Progress {
             gaps: self.gaps.load(Relaxed),
             seals: self.seals.load(Relaxed),
             last_seal: Duration::from_nanos(self.last_seal_nanos.load(Relaxed)),
-            last_event: unpacked(self.last_event.load(Relaxed)),
+            last_event: (last_event > 0).then(|| ClusterTime::from_bits(last_event)),
             reached: (reached > 0).then(|| ClusterTime::at_second(reached)),
             // Before anything was read there is nothing to be behind of.
             lag_seconds: if reached == 0 { 0 } else { lag },
@@ -201,7 +202,7 @@ impl Progress {
             self.reached.store(time.seconds, Relaxed);
         }
         if let Some(time) = done.last_event {
-            self.last_event.store(packed(time), Relaxed);
+            self.last_event.store(time.to_bits(), Relaxed);
         }
     }
 
@@ -248,15 +249,6 @@ impl Progress {
         let nanos = u64::try_from(sealed.last.as_nanos()).unwrap_or(u64::MAX);
         self.last_seal_nanos.store(nanos, Relaxed);
     }
-}
-
-fn packed(time: ClusterTime) -> u64 {
-    u64::from(time.seconds) << 32 | u64::from(time.increment)
-}
-
-fn unpacked(time: u64) -> Option<ClusterTime> {
-    let half = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or(0);
-    (time > 0).then(|| ClusterTime { seconds: half(time >> 32), increment: half(time) })
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         options: &RecordOptions,
         identity: &Identity,
     ) -> Result<Self, Error> {
-        let existing = if changetape_tape::tape_exists(path) {
+        let (existing, base) = if changetape_tape::tape_exists(path) {
             // Before it is opened, which changes it: a tape that is refused stays as it was.
             let metadata = Metadata::read(path)?;
             let form = match options.request.updates {
@@ -144,19 +144,15 @@ impl<'a> Session<'a> {
             };
             let stream = options.request.stream(form);
             metadata.check_continues(&identity_of(identity), &stream)?;
-            Some(options.tape.open(path)?)
+            let base = changetape_tape::Base::open(path)?.map(|base| base.summary().time);
+            if options.base == TakeBase::First && base.is_none() {
+                return Err(Error::TooLateForBase { path: path.to_owned() });
+            }
+            (Some(options.tape.open(path)?), base)
         } else {
-            None
+            (None, None)
         };
         let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
-        let base = match &existing {
-            Some(writer) => writer.reader().base()?.map(|base| base.summary().time),
-            None => None,
-        };
-        if options.base == TakeBase::First && base.is_none() {
-            existing.map_or(Ok(()), TapeWriter::close)?;
-            return Err(Error::TooLateForBase { path: path.to_owned() });
-        }
         let resume = Start::choose(checkpoint.as_ref(), base, &options.since);
         let begins = checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
         if let Some(time) = base.filter(|_| options.base == TakeBase::First || checkpoint.is_none())

@@ -41,14 +41,16 @@ impl Selection {
     /// # Errors
     /// What is wrong with the event, if its fields cannot be read.
     pub fn covers(&self, event: &ChangeEvent<'_>) -> Result<bool, changetape_core::Error> {
-        let operation =
-            if self.operations.is_empty() { None } else { Some(event.operation_type()?) };
-        if self.namespaces.is_empty() {
-            return Ok(self.covers_kind(None, operation.as_ref()));
+        // Namespaces are not looked at where nobody asks for them: this is done for each event.
+        if !self.operations.is_empty() && !self.covers_kind(None, Some(&event.operation_type()?)) {
+            return Ok(false);
         }
-        let covers = |ns: &Namespace| self.covers_kind(Some(ns), operation.as_ref());
+        if self.namespaces.is_empty() {
+            return Ok(true);
+        }
+        let covers = |ns: &Namespace| self.covers_kind(Some(ns), None);
         Ok(match event.namespace()? {
-            None => self.covers_kind(None, operation.as_ref()),
+            None => true,
             Some(old) => covers(&old) || event.renamed_to()?.is_some_and(|new| covers(&new)),
         })
     }

@@ -117,10 +117,10 @@ impl Listing {
 
     /// A namespace that is not the same in another listing; `None` if all are.
     pub(super) fn difference(&self, other: &Self) -> Option<Namespace> {
-        let missing = |from: &Self, listed: &&Listed| !from.0.contains(listed);
-        let gone = self.0.iter().find(|listed| missing(other, listed));
-        let come = || other.0.iter().find(|listed| missing(self, listed));
-        gone.or_else(come).map(|listed| listed.definition.namespace())
+        // Both are sorted: where they first differ, one has what the other has not or has otherwise.
+        let same = self.0.iter().zip(&other.0).take_while(|(was, is)| was == is).count();
+        let differing = [self.0.get(same), other.0.get(same)].into_iter().flatten();
+        differing.map(|listed| listed.definition.namespace()).min()
     }
 }
 

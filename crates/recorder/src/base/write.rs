@@ -8,6 +8,7 @@ use changetape_tape::{BaseSummary, BaseWriter, Definition};
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::mpsc;
 
+use crate::append::joined;
 use crate::{Error, Progress};
 
 /// Batches that may wait for the disk. A batch has at most 16 MB, so this bounds memory at
@@ -60,11 +61,7 @@ impl Writer {
             let _ = self.queue.send(Told::Finish).await;
         }
         drop(self.queue);
-        let thread = self.thread;
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(Error::WriterDied),
-        }
+        joined(self.thread).await.unwrap_or(Err(Error::WriterDied))
     }
 }
 

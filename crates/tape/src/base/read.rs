@@ -44,7 +44,7 @@ impl Base {
     ///
     /// # Errors
     /// [`Error::Damaged`] if it is not what was written; [`Error::TooNew`].
-    pub(crate) fn open(tape: &Path) -> Result<Option<Self>, Error> {
+    pub fn open(tape: &Path) -> Result<Option<Self>, Error> {
         let path = tape.join(layout::BASE);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -106,7 +106,7 @@ impl Times {
         }
         let (cluster_min, cluster_max) = self.cluster.unzip();
         for time in [cluster_min, cluster_max, self.high.cluster] {
-            out.extend_from_slice(&time.map_or(0, cluster_to_bits).to_le_bytes());
+            out.extend_from_slice(&time.map_or(0, ClusterTime::to_bits).to_le_bytes());
         }
     }
 
@@ -119,7 +119,7 @@ impl Times {
             })?;
         let (cluster, cluster_high) =
             clock(known & CLUSTER_KNOWN != 0, known & CLUSTER_HIGH_KNOWN != 0, |i| {
-                Some(cluster_from_bits(u64_at(bytes, at + CLOCK_LEN + TIME_LEN * i)?))
+                Some(ClusterTime::from_bits(u64_at(bytes, at + CLOCK_LEN + TIME_LEN * i)?))
             })?;
         Some(Self { wall, cluster, high: High { wall: wall_high, cluster: cluster_high } })
     }
@@ -172,17 +172,8 @@ pub(crate) fn times(event: &RawDocument) -> (Option<WallTime>, Option<ClusterTim
             break;
         }
     }
-    let cluster = cluster.map(cluster_from_bits);
+    // A BSON timestamp has the counter in its lower half.
+    let cluster = cluster.map(ClusterTime::from_bits);
     let wall = wall.map(WallTime::from_millis).or(cluster.map(ClusterTime::wall_time));
     (wall, cluster)
-}
-
-fn cluster_to_bits(time: ClusterTime) -> u64 {
-    u64::from(time.seconds) << 32 | u64::from(time.increment)
-}
-
-fn cluster_from_bits(bits: u64) -> ClusterTime {
-    // A BSON timestamp has the counter in its lower half.
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    ClusterTime { seconds: (bits >> 32) as u32, increment: bits as u32 }
 }
