@@ -35,6 +35,7 @@ mod disk;
 mod format;
 mod layout;
 mod lock;
+mod output;
 
 // The live end: sled, and what makes it durable.
 mod log;
@@ -60,7 +61,6 @@ mod verify;
 
 // Recording.
 mod options;
-mod output;
 
 mod append;
 mod filling;
