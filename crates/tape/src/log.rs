@@ -1,13 +1,15 @@
 //! `Log`: the live end of a tape, a sled database. The only module that knows sled.
 //!
 //! ```text
-//! tree "blocks"   Seq of the first event, big-endian ──► block
-//! tree "state"    "checkpoint" ──► checkpoint
-//!                 "gap", then its Seq, big-endian ──► gap
+//! trees named after
+//! their first Seq    Seq of the first event, big-endian ──► block
+//! tree "state"       "checkpoint" ──► checkpoint
+//!                    "gap", then its Seq, big-endian ──► gap
 //! ```
 //! Blocks, the checkpoint that follows them, and a gap before them are written in one
-//! transaction over both trees. Two trees, because the checkpoint changes with every append: in
-//! the blocks' tree it would have sled rewrite a page of blocks each time.
+//! transaction over all their trees. A tree of its own for the checkpoint, which changes with
+//! every append, and many for the blocks: so that sled does not write blocks again because their
+//! page has changed (see `groups`).
 //!
 //! A log is made by one process, filled by it up to some size, and never opened again: what is
 //! in it is sealed by reading its files (see `salvage`), whether that process rotated it away
@@ -25,11 +27,13 @@
 //! 4. fdatasync of `db`, through a descriptor of our own: any descriptor of a file serves.
 
 mod blobs;
+mod groups;
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use changetape_core::Seq;
@@ -41,6 +45,7 @@ use crate::disk::seam::{Call, before};
 use crate::quiet::{Panicked, catch};
 use crate::{Checkpoint, Error, Gap, disk, layout};
 use blobs::Blobs;
+use groups::Groups;
 
 /// The unit in which sled allocates `db`, and a quarter of it the most that it keeps of one
 /// page there. With blocks of `TARGET_RAW_LEN` measured best: `docs/decisions/0001-…`.
@@ -54,7 +59,6 @@ const CACHE_CAPACITY: u64 = 8 << 20;
 /// done what they asked of it.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(30);
 
-const BLOCKS: &str = "blocks";
 const STATE: &str = "state";
 const CHECKPOINT: &[u8] = b"checkpoint";
 const GAP: &[u8] = b"gap";
@@ -86,9 +90,15 @@ pub(crate) struct Log {
 #[derive(Debug)]
 struct Database {
     // Dropped in this order, the database last.
-    blocks: sled::Tree,
+    groups: Mutex<Groups>,
     state: sled::Tree,
     db: sled::Db,
+}
+
+impl Database {
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What syncs a log, and counts its appends and gaps.
@@ -115,9 +125,9 @@ impl Log {
                 // The background flush promises nothing; each append flushes.
                 .flush_every_ms(None)
                 .open()?;
-            let (blocks, state) = (db.open_tree(BLOCKS)?, db.open_tree(STATE)?);
+            let state = db.open_tree(STATE)?;
             db.flush()?;
-            Ok(Database { blocks, state, db })
+            Ok(Database { groups: Mutex::default(), state, db })
         };
         let db = Some(guard("create", dir, open)?);
         let db_path = dir.join(layout::DB);
@@ -136,8 +146,6 @@ impl Log {
     pub(crate) fn apply(&self, appended: Appended, end: &mut LogEnd) -> Result<(), Error> {
         let Appended { blocks, gap, checkpoint } = appended;
         let ordinal = end.appends;
-        let blocks: Vec<(IVec, IVec)> =
-            blocks.into_iter().map(|(first, block)| (key(first), block.into())).collect();
         let gaps = end.gaps + u32::from(gap.is_some());
         let kept = Kept { checkpoint, ordinal, gaps };
         let mut state: Vec<(IVec, IVec)> = vec![(CHECKPOINT.into(), kept.encode().into())];
@@ -148,13 +156,15 @@ impl Log {
         }
         let apply = || {
             before(Call::Apply, &self.dir)?;
-            let Database { blocks: block_tree, state: state_tree, .. } = self.database()?;
-            let applied = (block_tree, state_tree).transaction(|(block_tree, state_tree)| {
-                for (first, block) in &blocks {
-                    block_tree.insert(first.clone(), block.clone())?;
-                }
-                for (name, value) in &state {
-                    state_tree.insert(name.clone(), value.clone())?;
+            let database = self.database()?;
+            let mut writes = database.groups().place(blocks, &database.db)?;
+            writes.push((database.state.clone(), state));
+            let (trees, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+            let applied = trees.as_slice().transaction(|trees| {
+                for (tree, writes) in trees.iter().zip(&writes) {
+                    for (name, value) in writes {
+                        tree.insert(name.clone(), value.clone())?;
+                    }
                 }
                 Ok::<_, ConflictableTransactionError<()>>(())
             });
@@ -187,7 +197,10 @@ impl Log {
 
     /// The block that begins at `seq` or, failing that, the last one before.
     pub(crate) fn block_at(&self, seq: Seq) -> Result<Option<BlockBytes>, Error> {
-        let find = || self.database()?.blocks.range(..=key(seq)).next_back().transpose();
+        let find = || {
+            let Some(tree) = self.database()?.groups().holding(seq) else { return Ok(None) };
+            tree.range(..=key(seq)).next_back().transpose()
+        };
         let found = guard("read", &self.dir, find)?;
         Ok(found.map(|(_, block)| block))
     }
@@ -268,3 +281,6 @@ fn wait_released(db: &Path) -> Result<(), Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,13 +84,15 @@ enum Case {
     Tape,
 }
 
-/// Where the checkpoint is kept.
+/// Where blocks and the checkpoint are kept.
 #[derive(Clone, Copy, Debug)]
 enum Trees {
-    /// In the blocks' tree, after them.
+    /// The checkpoint in the blocks' tree, after them.
     One,
-    /// In a tree of its own.
+    /// The checkpoint in a tree of its own.
     Two,
+    /// The same, and no more than nine blocks in a tree.
+    Many,
 }
 
 impl Case {
@@ -100,7 +102,12 @@ impl Case {
             Self::Encode { target, level } => format!("encode {} KiB level {level}", kib(target)),
             Self::File { target } => format!("file {} KiB", kib(target)),
             Self::Sled { trees, segment, target } => {
-                format!("sled segment {} KiB, {} KiB, {trees:?} tree", kib(segment), kib(target))
+                let trees = match trees {
+                    Trees::One => "one tree",
+                    Trees::Two => "two trees",
+                    Trees::Many => "many trees",
+                };
+                format!("sled segment {} KiB, {} KiB, {trees}", kib(segment), kib(target))
             }
             Self::Tape => "tape".into(),
         }
@@ -119,7 +126,9 @@ impl Case {
                 cases.push(Self::Sled { trees: Trees::Two, segment, target });
             }
         }
-        cases.push(Self::Sled { trees: Trees::One, segment: 4 << 20, target: 256 << 10 });
+        for trees in [Trees::One, Trees::Many] {
+            cases.push(Self::Sled { trees, segment: 4 << 20, target: 256 << 10 });
+        }
         cases
     }
 }

@@ -31,6 +31,7 @@ enum Disk {
     Sled {
         db: sled::Db,
         blocks: sled::Tree,
+        in_tree: usize,
         state: sled::Tree,
         file: File,
         blobs: PathBuf,
@@ -55,6 +56,7 @@ impl Store {
                     Disk::Sled {
                         db,
                         blocks,
+                        in_tree: 0,
                         state,
                         file,
                         blobs: dir.join("blobs"),
@@ -84,9 +86,14 @@ impl Store {
                 file.sync_data()?;
             }
             (
-                Disk::Sled { db, blocks: tree, state, file, blobs, known },
+                Disk::Sled { db, blocks: tree, in_tree, state, file, blobs, known },
                 Case::Sled { trees, .. },
             ) => {
+                if matches!(trees, Trees::Many) && *in_tree + blocks.len() > 9 {
+                    *tree = db.open_tree(self.seq.to_be_bytes())?;
+                    *in_tree = 0;
+                }
+                *in_tree += blocks.len();
                 let keyed = (self.seq..).zip(&blocks);
                 match trees {
                     Trees::One => {
@@ -97,7 +104,7 @@ impl Store {
                         batch.insert(&[0xFF; 9], checkpoint);
                         tree.apply_batch(batch)?;
                     }
-                    Trees::Two => {
+                    Trees::Two | Trees::Many => {
                         let keyed: Vec<_> = keyed.collect();
                         let transaction = (&*tree, &*state).transaction(|(tree, state)| {
                             for (n, block) in &keyed {
