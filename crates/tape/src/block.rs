@@ -51,7 +51,7 @@ use std::fmt;
 
 use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
 
-pub(crate) use decode::{BlockError, Decoder, document_ends};
+pub(crate) use decode::{BlockError, Decoder, check, document_ends};
 pub(crate) use encode::{BlockEncoder, NewBlock, split};
 #[cfg(test)]
 pub(crate) use header::{CODEC_ZSTD, FIELDS};
@@ -168,15 +168,9 @@ impl Block {
         &self.header.token
     }
 
-    /// When its first and its last batch arrived.
-    pub(crate) fn arrivals(&self) -> (Arrival, Arrival) {
-        let arrival = |run: Option<&Run>| run.map_or(Arrival::default(), |run| run.arrival);
-        (arrival(self.header.runs.first()), arrival(self.header.runs.last()))
-    }
-
-    /// The times of its events.
-    pub(crate) fn times(&self) -> &Times {
-        &self.header.times
+    /// Everything about it but its events.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The block without its events before a place.

@@ -4,6 +4,9 @@
 //! first. A segment counts if it is listed here and not before, and what is listed is durable.
 //! What lies in `log/` from the last segment's end on is the live end, and not sealed yet.
 //!
+//! What segments hold is counted here too, so that what is on a tape is told without opening them,
+//! however many there are.
+//!
 //! A frame (see `frame`, magic "CTCG") around a BSON document:
 //!
 //! | field | type | |
@@ -11,6 +14,7 @@
 //! | `segments` | array of documents | in order; see below |
 //! | `next` | 64-bit integer | one past the last sealed event |
 //! | `token` | document | where the recording continues after it; absent before the first seal |
+//! | `kinds`, `others` | see `kinds` | events of all segments |
 //! | `gaps` | array of documents | each with `at`, `places`, `cause`, `before`, `after`, `noticed` |
 //! | `dropped` | document | what retention took away; absent if nothing |
 //!
@@ -18,9 +22,7 @@
 //! | --- | --- | --- |
 //! | `first`, `end` | 64-bit integers | its events; they make up its name |
 //! | `len` | 64-bit integer | of the file |
-//! | `bytes` | 64-bit integer | of its events, uncompressed |
-//! | `arrived` | 64-bit integer | when its last event did, nanoseconds since the Unix epoch |
-//! | `known`, `times` | 32-bit integer, binary | its times: see `times` |
+//! | `blocks`, `bytes`, `arrivals`, `known`, `times` | | as in its totals |
 //!
 //! | field of `dropped` | type | |
 //! | --- | --- | --- |
@@ -35,11 +37,11 @@ use std::path::Path;
 
 use bson::cstr;
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
-use changetape_core::{ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ResumeToken, Seq, WallTime};
 
 use crate::block::{High, Times};
 use crate::frame::{self, Magic, documents};
-use crate::segment::{Footer, Segment, Totals};
+use crate::segment::{Footer, KindCounts, Segment, Totals, append_arrivals, arrivals_from};
 use crate::{Checkpoint, Damage, Error, Gap, disk, gap, layout};
 
 pub(crate) const MAGIC: Magic = *b"CTCG";
@@ -53,6 +55,8 @@ pub(crate) struct Catalog {
     pub(crate) next: Seq,
     /// Where the recording continues after it; `None` before the first seal.
     pub(crate) token: Option<ResumeToken>,
+    /// Events of all segments.
+    pub(crate) kinds: KindCounts,
     /// In order.
     pub(crate) gaps: Vec<Gap>,
     pub(crate) dropped: Option<Dropped>,
@@ -67,8 +71,9 @@ pub(crate) struct Listed {
     pub(crate) len: u64,
     /// The events' bytes, uncompressed.
     pub(crate) raw_bytes: u64,
-    /// When the last event arrived, nanoseconds since the Unix epoch.
-    pub(crate) arrived: u64,
+    pub(crate) blocks: u64,
+    /// When its first and its last batch arrived.
+    pub(crate) arrivals: (Arrival, Arrival),
     pub(crate) times: Times,
 }
 
@@ -96,7 +101,8 @@ impl Listed {
             end: footer.end,
             len: footer.file_len,
             raw_bytes: totals.raw_bytes,
-            arrived: totals.arrivals.1.wall_nanos,
+            blocks: totals.blocks,
+            arrivals: totals.arrivals,
             times: totals.times,
         }
     }
@@ -148,7 +154,8 @@ impl Listed {
         document.append(cstr!("end"), self.end.get().cast_signed());
         document.append(cstr!("len"), self.len.cast_signed());
         document.append(cstr!("bytes"), self.raw_bytes.cast_signed());
-        document.append(cstr!("arrived"), self.arrived.cast_signed());
+        document.append(cstr!("blocks"), self.blocks.cast_signed());
+        append_arrivals(self.arrivals, &mut document);
         self.times.append_to(&mut document);
         document
     }
@@ -160,7 +167,8 @@ impl Listed {
             end: Seq::new(number("end")?),
             len: number("len")?,
             raw_bytes: number("bytes")?,
-            arrived: number("arrived")?,
+            blocks: number("blocks")?,
+            arrivals: arrivals_from(document)?,
             times: Times::from_document(document)?,
         })
     }
@@ -217,7 +225,13 @@ impl Catalog {
         self.segments.iter().map(|listed| listed.len).sum()
     }
 
-    /// The catalog with segments `range` replaced by one.
+    /// Adds a segment behind the others, and what it holds.
+    pub(crate) fn add_segment(&mut self, listed: Listed, kinds: &KindCounts) {
+        self.segments.push(listed);
+        self.kinds.add(kinds);
+    }
+
+    /// The catalog with segments `range` replaced by one that holds the same.
     pub(crate) fn replaced(&self, range: Range<usize>, by: Listed) -> Self {
         let mut catalog = self.clone();
         catalog.segments.splice(range, [by]);
@@ -243,6 +257,7 @@ impl Catalog {
         if let Some(token) = &self.token {
             document.append(cstr!("token"), token.to_raw().ok()?);
         }
+        self.kinds.append_to(&mut document);
         document.append(cstr!("gaps"), gap::to_array(&self.gaps)?);
         if let Some(dropped) = self.dropped {
             document.append(cstr!("dropped"), dropped.to_document());
@@ -259,6 +274,7 @@ impl Catalog {
             segments: documents(document, "segments", Listed::from_document)?,
             next: Seq::new(document.get_i64("next").ok()?.cast_unsigned()),
             token: optional("token").map(ResumeToken::from_raw),
+            kinds: KindCounts::from_document(document)?,
             gaps: documents(document, "gaps", Gap::from_document)?,
             dropped: match optional("dropped") {
                 Some(dropped) => Some(Dropped::from_document(dropped)?),

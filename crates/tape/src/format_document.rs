@@ -187,7 +187,7 @@ fn the_segment_is_as_shown() {
         });
         (first, end) == (Seq::new(7), Seq::new(10))
             && (7..10).all(|n| events.next().unwrap() == samples::event(n).as_bytes())
-            && (index.0.len(), totals.kinds.len(), totals.others) == (2, 2, 0)
+            && (index.0.len(), totals.kinds.list.len(), totals.kinds.others) == (2, 2, 0)
             && totals.gaps == [samples::gap(7)]
             && totals.metadata == samples::metadata()
     });

@@ -2,26 +2,48 @@
 //!
 //! Every clean end of a recording seals what there is, however little, and a log is sealed long
 //! before it is as large as a segment should be. So that a tape does not come to consist of
-//! thousands of small files, neighbours are merged, as in a log-structured merge tree: a segment
-//! takes part only with one at least half as large behind it, so each event is written anew
-//! only so often as sizes double, however the recording is cut.
+//! thousands of small files, neighbours are merged, as in a log-structured merge tree: several at
+//! once, so that what comes of it is many times as large as the largest of them. Each event is
+//! written anew only so often as sizes grow by that factor, however the recording is cut.
 
 use std::ops::Range;
 
 use crate::catalog::{Catalog, Listed};
 
-/// The two newest segments, if they should be one.
+/// A merged segment is at least so many times as large as the largest of its parts: eight of about
+/// one size make one. Fewer would have everything written more often, more would leave more files.
+const GROWTH: u64 = 7;
+
+/// Some neighbours that should become one segment.
 pub(crate) fn plan(catalog: &Catalog, segment_size: u64) -> Option<Range<usize>> {
-    let len = catalog.segments.len();
-    let [.., older, newer] = catalog.segments.as_slice() else { return None };
-    // Segments have no holes: where places are missing, one ends.
-    let touch = older.end == newer.first;
-    (touch && worthwhile(older, newer) && older.len + newer.len <= segment_size)
-        .then_some(len - 2..len)
+    let segments = catalog.segments.as_slice();
+    // The oldest first: those behind them come to lie in the order in which they fill up.
+    (0..segments.len()).find_map(|start| {
+        let len = worthwhile(segments.get(start..)?, segment_size)?;
+        Some(start..start + len)
+    })
 }
 
-fn worthwhile(older: &Listed, newer: &Listed) -> bool {
-    older.len <= newer.len.saturating_mul(2)
+/// How many of the first segments should become one; `None` if that would not pay.
+fn worthwhile(segments: &[Listed], segment_size: u64) -> Option<usize> {
+    let (mut total, mut largest, mut last) = (0, 0, None);
+    let mut found = None;
+    for (len, listed) in segments.iter().enumerate() {
+        // Segments have no holes: where places are missing, one ends.
+        let touches = last.is_none_or(|last| last == listed.first);
+        if !touches || total + listed.len > segment_size {
+            // It grows no further.
+            return if len > 1 && total >= 2 * largest { Some(len) } else { found };
+        }
+        total += listed.len;
+        largest = largest.max(listed.len);
+        last = Some(listed.end);
+        let is_full = total >= segment_size / 4 * 3;
+        if total >= GROWTH * largest || (is_full && total >= 2 * largest) {
+            found = Some(len + 1);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -37,7 +59,8 @@ mod tests {
             end: Seq::new(n as u64 + 1),
             len,
             raw_bytes: len * 5,
-            arrived: 0,
+            blocks: 1,
+            arrivals: Default::default(),
             times: Times::default(),
         };
         let segments: Vec<Listed> = lens.iter().enumerate().map(segment).collect();
@@ -46,15 +69,24 @@ mod tests {
 
     #[test]
     fn neighbours_are_merged_only_where_it_pays() {
-        assert_eq!(plan(&catalog_of(&[]), 100), None);
-        assert_eq!(plan(&catalog_of(&[10]), 100), None);
-        assert_eq!(plan(&catalog_of(&[10, 10]), 100), Some(0..2));
-        assert_eq!(plan(&catalog_of(&[90, 20, 10]), 100), Some(1..3));
-        assert_eq!(plan(&catalog_of(&[21, 10]), 100), None, "too much to write for so little");
-        assert_eq!(plan(&catalog_of(&[50, 51]), 100), None, "too large together");
-        let mut apart = catalog_of(&[10, 10]);
-        apart.segments[1].first = Seq::new(5);
-        assert_eq!(plan(&apart, 100), None, "places are missing between them");
+        let planned = |lens: &[u64]| plan(&catalog_of(lens), 100);
+        assert_eq!(planned(&[]), None);
+        assert_eq!(planned(&[1]), None);
+        assert_eq!(planned(&[10; 6]), None, "too few");
+        assert_eq!(planned(&[10; 7]), Some(0..7));
+        assert_eq!(planned(&[4, 5, 4, 4, 5, 4, 4, 5]), Some(0..8), "of about one size");
+        assert_eq!(planned(&[9, 1, 1, 1, 1, 1, 1, 1]), Some(1..8), "without the large one");
+        assert_eq!(planned(&[30, 30]), None, "more may come");
+        assert_eq!(planned(&[30, 30, 30]), Some(0..3), "as good as full");
+        assert_eq!(planned(&[30, 30, 50]), Some(0..2), "the third does not fit");
+        assert_eq!(planned(&[80, 1, 1]), None, "too much to write for so little");
+        assert_eq!(planned(&[51, 50]), None, "too large together");
+        assert_eq!(planned(&[150]), None, "made when segments were allowed to be larger");
+        let mut apart = catalog_of(&[10, 10, 10]);
+        apart.segments[2].first = Seq::new(5);
+        assert_eq!(plan(&apart, 100), Some(0..2), "places are missing behind them");
+        apart.segments[1].first = Seq::new(4);
+        assert_eq!(plan(&apart, 100), None, "and between them");
     }
 
     #[test]
@@ -75,8 +107,8 @@ mod tests {
                 }
             }
             let fewest = total.div_ceil(10_000);
-            assert!((lens.len() as u64) < 3 * fewest + 20, "{} segments", lens.len());
-            assert!(written < 16 * total, "{written} bytes written for {total}");
+            assert!((lens.len() as u64) < 2 * fewest + 40, "{} segments", lens.len());
+            assert!(written < 6 * total, "{written} bytes written for {total}");
         }
     }
 }

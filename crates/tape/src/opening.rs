@@ -71,7 +71,9 @@ pub(crate) fn recover(path: &Path, metadata: &Metadata) -> Result<Catalog, Error
         catalog.add_gaps(&run.gaps);
         let behind = (catalog.high(), catalog.gaps.as_slice());
         let sealed = tape.seal((salvage, run), run.end, behind, &unfinished)?;
-        catalog.segments.extend(sealed);
+        if let Some((listed, kinds)) = sealed {
+            catalog.add_segment(listed, &kinds);
+        }
     }
     if let Some(Checkpoint { token, next }) = tail.checkpoint() {
         (catalog.token, catalog.next) = (Some(token), next);

@@ -158,11 +158,8 @@ impl Repair<'_> {
                     next = last.end;
                     let blocks = blocks.iter().map(|found| salvage.read(found));
                     let high = self.catalog.high();
-                    self.catalog.segments.extend(self.tape.write(
-                        blocks,
-                        high,
-                        &self.catalog.gaps,
-                    )?);
+                    let written = self.tape.write(blocks, high, &self.catalog.gaps)?;
+                    self.catalog.segments.extend(written.map(|(listed, _)| listed));
                     continue;
                 }
             }
@@ -222,6 +219,7 @@ impl Repair<'_> {
     fn finish(self) -> Result<Catalog, Error> {
         let (path, mut catalog) = (self.tape.path, self.catalog);
         catalog.gaps.sort_by_key(|gap| gap.at);
+        catalog.kinds = rebuild::kinds(path, &catalog.segments)?;
         catalog::write(path, &catalog)?;
         if self.damaged_logs {
             for number in layout::logs(path)? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use changetape_core::WallTime;
 
-use crate::catalog::{Catalog, Dropped};
+use crate::catalog::{Catalog, Dropped, Listed};
 
 /// How much of a tape is kept; what is `None` drops nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) fn plan(catalog: &Catalog, retain: Retain, now: WallTime) -> usize {
     let all_but_newest = catalog.segments.len().saturating_sub(1);
     let candidates = catalog.segments.iter().take(all_but_newest);
     let going = candidates.take_while(|listed| {
-        let old = oldest.is_some_and(|oldest| u128::from(listed.arrived) < oldest);
+        let old = oldest.is_some_and(|oldest| u128::from(last_arrived(listed)) < oldest);
         let much = retain.bytes.is_some_and(|most| left > most);
         left -= listed.len;
         old || much
@@ -33,11 +33,17 @@ pub(crate) fn plan(catalog: &Catalog, retain: Retain, now: WallTime) -> usize {
     going.count()
 }
 
+/// When the last batch of a segment arrived, nanoseconds since the Unix epoch.
+fn last_arrived(listed: &Listed) -> u64 {
+    listed.arrivals.1.wall_nanos
+}
+
 fn now_nanos(now: WallTime) -> u128 {
     u128::try_from(now.as_millis()).unwrap_or(0) * 1_000_000
 }
 
-/// The catalog without its first segments, which it says were dropped.
+/// The catalog without its first segments, which it says were dropped; the caller counts what is
+/// left.
 pub(crate) fn drop_first(catalog: &Catalog, count: usize, now: WallTime) -> Catalog {
     let mut catalog = catalog.clone();
     let mut gone = catalog.dropped.unwrap_or(Dropped {
@@ -53,7 +59,7 @@ pub(crate) fn drop_first(catalog: &Catalog, count: usize, now: WallTime) -> Cata
         gone.events += listed.end.since(listed.first);
         gone.segments += 1;
         gone.bytes += listed.len;
-        let millis = i64::try_from(listed.arrived / 1_000_000).unwrap_or(i64::MAX);
+        let millis = i64::try_from(last_arrived(&listed) / 1_000_000).unwrap_or(i64::MAX);
         gone.arrived = WallTime::from_millis(millis);
         gone.at = now;
     }
@@ -66,14 +72,15 @@ pub(crate) fn drop_first(catalog: &Catalog, count: usize, now: WallTime) -> Cata
 
 #[cfg(test)]
 mod tests {
-    use changetape_core::Seq;
+    use changetape_core::{Arrival, Seq};
 
     use super::*;
     use crate::block::Times;
-    use crate::catalog::Listed;
     use crate::samples;
 
-    const SECOND: u64 = 1_000_000_000;
+    fn arrived(seconds: u64) -> Arrival {
+        Arrival { wall_nanos: seconds * 1_000_000_000, ..Arrival::default() }
+    }
 
     fn catalog() -> Catalog {
         let segment = |n: u64| Listed {
@@ -81,7 +88,8 @@ mod tests {
             end: Seq::new(n * 10 + 10),
             len: 100,
             raw_bytes: 500,
-            arrived: n * 10 * SECOND,
+            blocks: 1,
+            arrivals: (Arrival::default(), arrived(n * 10)),
             times: Times::default(),
         };
         Catalog {

@@ -245,9 +245,9 @@ impl Salvage {
         let mut hasher = crc32fast::Hasher::new();
         let mut at = offset + header_len as u64;
         let end = offset + header.block_len() as u64;
-        let mut chunk = vec![0; CHUNK_LEN];
+        let mut chunk = vec![0; header.block_len().min(CHUNK_LEN)];
         while at < end {
-            let want = usize::try_from(end - at).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(chunk.len());
             let part = chunk.get_mut(..want).unwrap_or_default();
             let len = read_up_to(file, part, at)?;
             if len == 0 {

@@ -8,12 +8,12 @@ use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
 use changetape_core::{
-    Arrival, ClusterTime, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime,
+    Arrival, ClusterTime, Namespace, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime,
 };
 
 use crate::block::{BlockEncoder, Decoder, High, NewBlock, Times};
 use crate::catalog::{Catalog, Dropped, Listed};
-use crate::segment::SegmentWriter;
+use crate::segment::{Kind, KindCounts, SegmentWriter};
 use crate::{
     Batch, Definition, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeDraft,
     TapeOptions, TapeWriter, UpdateForm, disk, layout,
@@ -74,7 +74,8 @@ fn listed(first: u64, end: u64) -> Listed {
     let mut times = Times::default();
     (first..end).for_each(|n| times.add_event(&event(n)));
     let (first, end) = (Seq::new(first), Seq::new(end));
-    Listed { first, end, len: 1000, raw_bytes: 5000, arrived: 77, times }
+    let arrivals = (arrival(first.get()), arrival(end.get()));
+    Listed { first, end, len: 1000, raw_bytes: 5000, blocks: 2, arrivals, times }
 }
 
 /// A catalog with everything in it.
@@ -87,11 +88,14 @@ pub(crate) fn catalog() -> Catalog {
         arrived: WallTime::from_millis(1_772_366_400_000),
         at: WallTime::from_millis(1_772_366_500_000),
     };
+    let namespace = Namespace { db: "shop".to_owned(), coll: Some("orders".to_owned()) };
+    let kind = Kind { namespace: Some(namespace), operation: Some(OperationType::Insert) };
     let lost = Gap { cause: GapCause::Damaged, places: 5, ..gap(15) };
     Catalog {
         segments: vec![listed(5, 10), listed(15, 40)],
         next: Seq::new(40),
         token: Some(token(40)),
+        kinds: KindCounts { list: vec![(kind, 30)], others: 0 },
         gaps: vec![lost, gap(40)],
         dropped: Some(dropped),
     }

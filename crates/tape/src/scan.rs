@@ -374,6 +374,7 @@ impl<'a> Blocks<'a> {
             Some(keep) => segment
                 .totals()?
                 .kinds
+                .list
                 .iter()
                 .map(|(kind, _)| keep(kind.namespace.as_ref(), kind.operation.as_ref()))
                 .collect(),

@@ -1,9 +1,14 @@
 //! Sealing: from the blocks of a log, or of segments, to one segment.
 //!
 //! ```text
-//! log's files ──► salvage ──► blocks ──► merged, compressed once more ──► segment ──► catalog
-//! segments ─────────────────► blocks ──► (small ones merged) ────────────────┘
+//! log's files ──► salvage ──► blocks ──┬──► large ones as they are ──┬──► segment ──► catalog
+//! segments ─────────────────► blocks ──┘   small ones merged ────────┘
 //! ```
+//! A block of a log is decoded before it is copied: what is about to be the only copy is known to
+//! be readable. It is not compressed again, which would save next to nothing and make sealing
+//! slower than appending: `docs/decisions/0002-…`. From segment to segment only its checksums are
+//! compared; what is in it, the index knows.
+//!
 //! Written under another name, synced, renamed: the segment is there whole or not at all. What
 //! it was made of is removed once the catalog lists the segment instead, and not before. So
 //! whenever the process is killed, the events are in one place or the other, and the next to
@@ -14,15 +19,14 @@ use std::path::Path;
 
 use changetape_core::Seq;
 
-use crate::block::{Block, BlockEncoder, Decoder, High, Merged, SEALED_RAW_LEN};
+use crate::block::{Block, BlockEncoder, Decoder, High, Merged, TARGET_RAW_LEN};
 use crate::catalog::Listed;
 use crate::salvage::{Run, Salvage};
-use crate::segment::SegmentWriter;
+use crate::segment::{KindCounts, SegmentWriter};
 use crate::{Error, Gap, Metadata, disk, layout};
 
-/// A sealed block with at least so many uncompressed bytes stays as it is when segments are
-/// merged: making it larger would gain little.
-const FULL_RAW_LEN: usize = SEALED_RAW_LEN / 2;
+/// A block with at least so many uncompressed bytes is full: making it larger would gain little.
+const FULL_RAW_LEN: usize = TARGET_RAW_LEN / 2;
 
 /// What every segment of a tape needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +45,12 @@ impl Tape<'_> {
         end: Seq,
         (high, gaps): (High, &[Gap]),
         unfinished: &Path,
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Option<(Listed, KindCounts)>, Error> {
         let mut sealing = Sealing::new(unfinished, high)?;
         for found in run.blocks.iter().take_while(|found| found.end <= end) {
-            let block = sealing.decode(&salvage.read(found)?)?;
-            sealing.add(block)?;
+            let bytes = salvage.read(found)?;
+            let block = sealing.decode(&bytes)?;
+            sealing.add(&bytes, block)?;
         }
         sealing.finish(self, gaps)
     }
@@ -61,13 +66,20 @@ impl Tape<'_> {
         let mut sealing = Sealing::new(&path, high)?;
         for listed in segments {
             let segment = listed.open_existing(self.path)?;
+            let kinds = segment.totals()?.kinds;
             for entry in &segment.index()?.0 {
                 let bytes = segment.block_bytes(entry)?;
-                let block = segment.decode(entry, &bytes, &mut sealing.decoder)?;
-                sealing.add_sealed(&bytes, block)?;
+                if is_full(entry.raw_len) {
+                    let header = segment.check(entry, &bytes)?;
+                    sealing.flush()?;
+                    sealing.writer.copy(&bytes, &header, (&entry.kinds, &kinds))?;
+                } else {
+                    let block = segment.decode(entry, &bytes, &mut sealing.decoder)?;
+                    sealing.add(&bytes, block)?;
+                }
             }
         }
-        sealing.finish(self, gaps)
+        Ok(sealing.finish(self, gaps)?.map(|(listed, _)| listed))
     }
 
     /// Writes a segment of blocks that follow one another.
@@ -76,16 +88,21 @@ impl Tape<'_> {
         blocks: impl IntoIterator<Item = Result<Vec<u8>, Error>>,
         high: High,
         gaps: &[Gap],
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Option<(Listed, KindCounts)>, Error> {
         let path = layout::unfinished_merge(self.path);
         let mut sealing = Sealing::new(&path, high)?;
         for bytes in blocks {
             let bytes = bytes?;
             let block = sealing.decode(&bytes)?;
-            sealing.add_sealed(&bytes, block)?;
+            sealing.add(&bytes, block)?;
         }
         sealing.finish(self, gaps)
     }
+}
+
+/// Whether a block of so many uncompressed bytes stays as it is.
+fn is_full(raw_len: u32) -> bool {
+    usize::try_from(raw_len).is_ok_and(|raw_len| raw_len >= FULL_RAW_LEN)
 }
 
 /// A segment in the making.
@@ -94,13 +111,13 @@ struct Sealing<'a> {
     writer: SegmentWriter,
     encoder: BlockEncoder,
     decoder: Decoder,
-    /// Blocks that wait for others to make a full one.
+    /// Small blocks that wait for others to make a larger one.
     pending: Option<Merged>,
 }
 
 impl<'a> Sealing<'a> {
     fn new(path: &'a Path, high: High) -> Result<Self, Error> {
-        let encoder = BlockEncoder::for_sealing().map_err(Error::io("seal", path))?;
+        let encoder = BlockEncoder::new().map_err(Error::io("seal", path))?;
         let decoder = Decoder::new().map_err(Error::io("seal", path))?;
         let writer = SegmentWriter::new(open(path)?, path, high);
         Ok(Self { path, writer, encoder, decoder, pending: None })
@@ -111,8 +128,12 @@ impl<'a> Sealing<'a> {
         decoded.map_err(|error| Error::io("seal", self.path)(std::io::Error::other(error)))
     }
 
-    /// Adds a block that is still to be compressed as it will stay.
-    fn add(&mut self, block: Block) -> Result<(), Error> {
+    /// Adds a block: its bytes, and the same decoded.
+    fn add(&mut self, bytes: &[u8], block: Block) -> Result<(), Error> {
+        if is_full(block.header().raw_len) {
+            self.flush()?;
+            return self.writer.add(bytes, &block);
+        }
         let Some(pending) = &mut self.pending else {
             self.pending = Some(Merged::of(block));
             return Ok(());
@@ -124,25 +145,19 @@ impl<'a> Sealing<'a> {
         Ok(())
     }
 
-    /// Adds a block that was sealed before.
-    fn add_sealed(&mut self, bytes: &[u8], block: Block) -> Result<(), Error> {
-        if block.raw_bytes() < FULL_RAW_LEN {
-            return self.add(block);
-        }
-        self.flush()?;
-        self.writer.add(bytes, &block)
-    }
-
     fn flush(&mut self) -> Result<(), Error> {
         let Some(merged) = self.pending.take() else { return Ok(()) };
         let bytes = self.encoder.encode_merged(&merged).map_err(Error::io("seal", self.path))?;
-        // Read back: what is about to be the only copy is known to be readable.
         let block = self.decode(&bytes)?;
         self.writer.add(&bytes, &block)
     }
 
     /// Makes the segment durable under its name.
-    fn finish(mut self, tape: Tape<'_>, gaps: &[Gap]) -> Result<Option<Listed>, Error> {
+    fn finish(
+        mut self,
+        tape: Tape<'_>,
+        gaps: &[Gap],
+    ) -> Result<Option<(Listed, KindCounts)>, Error> {
         self.flush()?;
         let Some((footer, totals)) = self.writer.finish(gaps, tape.metadata)? else {
             disk::remove_file(self.path)?;
@@ -150,7 +165,7 @@ impl<'a> Sealing<'a> {
         };
         let listed = Listed::new(&footer, &totals);
         disk::rename(self.path, &layout::segment(tape.path, &listed.events()))?;
-        Ok(Some(listed))
+        Ok(Some((listed, totals.kinds)))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::log::{Log, LogEnd};
 use crate::opening::damaged;
 use crate::salvage::Salvage;
 use crate::seal::Tape;
-use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, merge, retain};
+use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, merge, rebuild, retain};
 
 /// How long readers may hold a log that has been sealed; each holds it for one block.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
@@ -200,7 +200,9 @@ impl Work {
             catalog.add_gaps(&full.gaps);
             let behind = (catalog.high(), catalog.gaps.as_slice());
             let sealed = self.tape().seal(found, checkpoint.next, behind, &unfinished)?;
-            catalog.segments.extend(sealed);
+            if let Some((listed, kinds)) = sealed {
+                catalog.add_segment(listed, &kinds);
+            }
             (catalog.next, catalog.token) = (checkpoint.next, Some(checkpoint.token));
             self.commit(&catalog)?;
             self.live.end_log(full.number, Some(started.elapsed()));
@@ -250,7 +252,9 @@ impl Work {
             return Ok(());
         }
         let going = catalog.segments.get(..count).unwrap_or_default().to_vec();
-        self.commit(&retain::drop_first(&catalog, count, now))?;
+        let mut left = retain::drop_first(&catalog, count, now);
+        left.kinds = rebuild::kinds(&self.path, &left.segments)?;
+        self.commit(&left)?;
         self.remove(&going)
     }
 

@@ -12,21 +12,22 @@
 //!   is whole. It is never changed after that, so it is read without a lock, by any number of
 //!   readers. `catalog` says which segments a tape consists of.
 //! - Its events follow one another without a hole; before its first one there may be a gap.
-//! - Each part has its own checksum. What is on the tape is told by footers and totals, finding
-//!   a place takes footers and one index, and blocks that cannot hold what is sought are not
-//!   read.
+//! - Each part has its own checksum. Finding a place takes footers and one index, and blocks that
+//!   cannot hold what is sought are not read.
 //! - The totals repeat the tape's metadata and gaps, so that segments alone make a tape again.
 
 mod footer;
 mod index;
+mod kinds;
 mod read;
 mod totals;
 mod write;
 
 pub(crate) use footer::Footer;
 pub(crate) use index::{Entry, Index, KindNumber};
+pub(crate) use kinds::{Kind, KindCounts, Kinds};
 pub(crate) use read::Segment;
-pub(crate) use totals::{Kind, Kinds, Totals};
+pub(crate) use totals::{Totals, append_arrivals, arrivals_from};
 pub(crate) use write::SegmentWriter;
 
 use changetape_core::Seq;

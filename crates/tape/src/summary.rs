@@ -1,4 +1,4 @@
-//! `Summary`: what is on a tape, counted: the sum of its segments' totals, and of the live end
+//! `Summary`: what is on a tape, counted: what the catalog says of its segments, and the live end
 //! where a recording in this process has one.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use changetape_core::{Arrival, ClusterTime, Namespace, OperationType, Seq, WallTime};
 
 use crate::block::Times;
-use crate::segment::{Kind, Kinds};
+use crate::segment::{Kind, KindCounts, Kinds};
 use crate::{Base, BaseSummary, Checkpoint, Dropped, Error, Gap, TapeReader};
 
 /// What is on a tape, counted.
@@ -61,10 +61,10 @@ impl Summary {
     /// How many operation types are counted one by one: servers know some twenty.
     pub const MAX_OPERATIONS: usize = 100;
 
-    fn add_kinds(&mut self, kinds: Vec<(Kind, u64)>, others: u64) {
+    fn add_kinds(&mut self, KindCounts { list, others }: KindCounts) {
         self.other_namespaces += others;
         self.other_operations += others;
-        for (Kind { namespace, operation }, events) in kinds.into_iter().filter(|(_, n)| *n > 0) {
+        for (Kind { namespace, operation }, events) in list.into_iter().filter(|(_, n)| *n > 0) {
             match namespace {
                 Some(namespace) => tally(
                     &mut self.namespaces,
@@ -100,15 +100,7 @@ impl TapeReader {
     /// # Errors
     /// See [`Error`].
     pub fn summary(&self) -> Result<Summary, Error> {
-        loop {
-            if let Some(summary) = self.count()? {
-                return Ok(summary);
-            }
-        }
-    }
-
-    /// The sum; `None` if segments were merged meanwhile, so that it would count events twice.
-    fn count(&self) -> Result<Option<Summary>, Error> {
+        // Before the end is asked for, so that nothing between them is left out.
         let catalog = self.catalog();
         let mut summary = Summary {
             start: catalog.start(),
@@ -121,35 +113,28 @@ impl TapeReader {
             ..Summary::default()
         };
         let mut times = Times::default();
-        let mut next = summary.start;
-        while let Some(segment) = self.segment_at(next)? {
-            if segment.footer().first < next {
-                return Ok(None);
-            }
-            let totals = segment.totals()?;
+        for listed in &catalog.segments {
             summary.segments += 1;
-            summary.events += totals.events;
-            summary.blocks += totals.blocks;
-            summary.raw_bytes += totals.raw_bytes;
-            times.add(&totals.times);
-            summary.add_arrivals(totals.arrivals);
-            summary.add_kinds(totals.kinds, totals.others);
-            next = segment.footer().end;
+            summary.events += listed.end.since(listed.first);
+            summary.blocks += listed.blocks;
+            summary.raw_bytes += listed.raw_bytes;
+            times.add(&listed.times);
+            summary.add_arrivals(listed.arrivals);
         }
+        summary.add_kinds(catalog.kinds.clone());
         let mut kinds = Kinds::default();
-        for block in self.blocks(next) {
+        for block in self.blocks(catalog.next) {
             let block = block?;
             kinds.add(&block);
             summary.events += block.len() as u64;
             summary.blocks += 1;
             summary.raw_bytes += block.raw_bytes() as u64;
-            times.add(block.times());
-            summary.add_arrivals(block.arrivals());
+            times.add(&block.header().times);
+            summary.add_arrivals(block.header().arrivals());
         }
+        summary.add_kinds(kinds.finish());
         (summary.wall_times, summary.cluster_times) = (times.wall, times.cluster);
-        let (kinds, others) = kinds.finish();
-        summary.add_kinds(kinds, others);
-        Ok(Some(summary))
+        Ok(summary)
     }
 }
 

@@ -90,6 +90,9 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verifie
         verified.note(sound)?;
         verified.segments += 1;
     }
+    if !catalog.kinds.agrees_with(&rebuild::kinds(path, &catalog.segments)?) {
+        verified.found(Damage::losing_nothing("catalog does not say what is in the segments"));
+    }
     tail(path, &catalog, &mut verified)?;
     Ok(verified)
 }
@@ -134,8 +137,8 @@ pub(crate) fn segment(
         };
         let counted = Entry {
             raw_len: u32::try_from(block.raw_bytes()).unwrap_or(u32::MAX),
-            times: *block.times(),
-            arrivals: block.arrivals(),
+            times: block.header().times,
+            arrivals: block.header().arrivals(),
             kinds: kinds.add(&block),
             ..entry.clone()
         };
@@ -144,23 +147,27 @@ pub(crate) fn segment(
             let what = format!("its index does not say what is in the block at {}", entry.first);
             return Err(segment.damaged(&what, NO_EVENTS));
         }
-        times.add(block.times());
+        times.add(&block.header().times);
         verified.events += block.len() as u64;
         progress(block.end());
     }
     let totals = segment.totals()?;
-    let (kinds, others) = kinds.finish();
     let high = totals.times.high;
     let counted = Totals {
         blocks: index.0.len() as u64,
         times: Times { high, ..times },
-        kinds,
-        others,
+        kinds: kinds.finish(),
         metadata: metadata.unwrap_or(&totals.metadata).clone(),
         ..totals.clone()
     };
     if sound && counted != totals {
         return Err(segment.damaged("its totals do not say what is in it", NO_EVENTS));
     }
+    if Listed::new(segment.footer(), &totals) != *listed {
+        return Err(segment.damaged("the catalog does not say what is in it", NO_EVENTS));
+    }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,7 @@ impl Decoder {
 
     /// Reads a block and checks all of it.
     pub(crate) fn decode(&mut self, bytes: &[u8]) -> Result<Block, BlockError> {
-        let header = Header::decode(bytes)?;
-        let compressed = body(&header, bytes)?;
+        let (header, compressed) = parts(bytes)?;
         let raw_len = usize::try_from(header.raw_len).unwrap_or(usize::MAX);
         // At most `raw_len` is allocated, which the header bounds.
         let body = self.0.decompress(compressed, raw_len).map_err(BlockError::Compression)?;
@@ -43,8 +42,14 @@ impl Decoder {
     }
 }
 
-/// The compressed body that follows a header, its checksum compared.
-fn body<'a>(header: &Header, bytes: &'a [u8]) -> Result<&'a [u8], BlockError> {
+/// Checks a block as far as its checksums tell, without decompressing it.
+pub(crate) fn check(bytes: &[u8]) -> Result<Header, BlockError> {
+    parts(bytes).map(|(header, _)| header)
+}
+
+/// The header and the compressed body behind it, the checksums of both compared.
+fn parts(bytes: &[u8]) -> Result<(Header, &[u8]), BlockError> {
+    let header = Header::decode(bytes)?;
     if bytes.len() != header.block_len() {
         return Err(BlockError::Malformed("the body is not as long as the header states"));
     }
@@ -53,7 +58,7 @@ fn body<'a>(header: &Header, bytes: &'a [u8]) -> Result<&'a [u8], BlockError> {
     if found != header.body_crc {
         return Err(BlockError::BodyChecksum { expected: header.body_crc, found });
     }
-    Ok(body)
+    Ok((header, body))
 }
 
 /// Where each of `count` documents ends that together fill `body`; `None` if they do not.

@@ -12,9 +12,6 @@ use super::{Header, High, Run, TARGET_RAW_LEN, Times};
 /// zstd's fastest proper level; see `docs/decisions/0001-…` for what the others cost.
 const ZSTD_LEVEL: i32 = 1;
 
-/// What is written once more, and then kept, may take longer; see `docs/decisions/0002-…`.
-const SEALED_ZSTD_LEVEL: i32 = 3;
-
 /// What a block is made of.
 pub(crate) struct NewBlock<'a> {
     pub(crate) first: Seq,
@@ -32,18 +29,9 @@ pub(crate) struct BlockEncoder {
 }
 
 impl BlockEncoder {
-    /// An encoder for blocks that are written while their events arrive.
+    /// An encoder.
     pub(crate) fn new() -> io::Result<Self> {
-        Self::at_level(ZSTD_LEVEL)
-    }
-
-    /// An encoder for blocks that stay.
-    pub(crate) fn for_sealing() -> io::Result<Self> {
-        Self::at_level(SEALED_ZSTD_LEVEL)
-    }
-
-    fn at_level(level: i32) -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, raw: Vec::new() })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, raw: Vec::new() })
     }
 
     /// The block's bytes, and the latest times on the tape after it. The caller keeps to
@@ -98,15 +86,17 @@ fn stored(n: usize) -> io::Result<u32> {
     u32::try_from(n).map_err(io::Error::other)
 }
 
-/// Cuts a batch into runs of about [`TARGET_RAW_LEN`] bytes. An event longer than that has
-/// a run of its own.
+/// Cuts a batch into runs of at most [`TARGET_RAW_LEN`] bytes, and of about equal length: a short
+/// rest would have to be merged when it is sealed. An event longer than that has a run of its own.
 pub(crate) fn split(events: &[&RawDocument]) -> Vec<Range<usize>> {
+    let total: usize = events.iter().map(|event| event.as_bytes().len()).sum();
+    let goal = total / (total / TARGET_RAW_LEN + 1);
     let mut runs = Vec::new();
     let mut start = 0;
     let mut len = 0;
     for (at, event) in events.iter().enumerate() {
         let event_len = event.as_bytes().len();
-        if at > start && len + event_len > TARGET_RAW_LEN {
+        if at > start && (len >= goal || len + event_len > TARGET_RAW_LEN) {
             runs.push(start..at);
             start = at;
             len = 0;

@@ -72,6 +72,12 @@ impl Header {
         self.first + u64::from(self.count)
     }
 
+    /// When its first and its last batch arrived.
+    pub(crate) fn arrivals(&self) -> (Arrival, Arrival) {
+        let arrival = |run: Option<&Run>| run.map_or(Arrival::default(), |run| run.arrival);
+        (arrival(self.runs.first()), arrival(self.runs.last()))
+    }
+
     /// How long the header is in bytes.
     pub(crate) fn len(&self) -> usize {
         header_len(self.runs.len(), self.token.as_bytes().len())

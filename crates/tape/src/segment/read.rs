@@ -8,7 +8,7 @@ use changetape_core::Seq;
 
 use super::footer::LEN as FOOTER_LEN;
 use super::{Entry, Footer, HEADER_LEN, Index, Totals, VERSION, decode_header};
-use crate::block::{Block, BlockError, Decoder};
+use crate::block::{Block, BlockError, Decoder, Header};
 use crate::{Damage, Error, block, disk, layout};
 
 /// A segment that is open for reading.
@@ -100,9 +100,25 @@ impl Segment {
         bytes: &[u8],
         decoder: &mut Decoder,
     ) -> Result<Block, Error> {
-        match decoder.decode(bytes) {
-            Ok(block) if (block.first(), block.end()) == (entry.first, entry.end()) => Ok(block),
-            Ok(_) => {
+        let block = decoder.decode(bytes);
+        self.expect(entry, block, |block| block.first()..block.end())
+    }
+
+    /// Checks a block's bytes without decompressing them.
+    pub(crate) fn check(&self, entry: &Entry, bytes: &[u8]) -> Result<Header, Error> {
+        self.expect(entry, block::check(bytes), |header| header.first..header.end())
+    }
+
+    fn expect<T>(
+        &self,
+        entry: &Entry,
+        read: Result<T, BlockError>,
+        events: impl FnOnce(&T) -> Range<Seq>,
+    ) -> Result<T, Error> {
+        let read = read.map(|read| (events(&read) == (entry.first..entry.end()), read));
+        match read {
+            Ok((true, read)) => Ok(read),
+            Ok((false, _)) => {
                 let what = format!("the block at {} holds other events", entry.first);
                 Err(self.damaged(&what, entry.first..entry.end()))
             }
@@ -142,4 +158,34 @@ fn tape(segment: &Path) -> &Path {
 fn named(path: &Path, what: &str) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!("{}/{name}: {what}", layout::SEGMENTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::High;
+    use crate::samples;
+    use crate::segment::SegmentWriter;
+
+    #[test]
+    fn a_block_is_not_taken_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("segment");
+        let mut writer =
+            SegmentWriter::new(disk::create_file(&path).unwrap(), &path, High::default());
+        let mut decoder = Decoder::new().unwrap();
+        for (written, stated) in [((5, 9), (5, 9)), ((5, 9), (9, 13))] {
+            let stated = decoder.decode(&samples::block(stated.0, stated.1)).unwrap();
+            writer.add(&samples::block(written.0, written.1), &stated).unwrap();
+        }
+        writer.finish(&[], &samples::metadata()).unwrap().unwrap();
+        let segment = Segment::open(&path).unwrap();
+        let index = segment.index().unwrap();
+        let [sound, other] = &index.0[..] else { panic!("two blocks were written") };
+        let mut readable = |entry| {
+            let checked = segment.check(entry, &segment.block_bytes(entry).unwrap()).is_ok();
+            (segment.block(entry, &mut decoder).is_ok(), checked)
+        };
+        assert_eq!((readable(sound), readable(other)), ((true, true), (false, false)));
+    }
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 use changetape_core::{Arrival, ResumeToken, Seq};
 
 use super::footer::LEN as FOOTER_LEN;
-use super::{Entry, Footer, HEADER_LEN, Index, Kinds, Totals, encode_header};
-use crate::block::{Block, High, Times};
+use super::{
+    Entry, Footer, HEADER_LEN, Index, KindCounts, KindNumber, Kinds, Totals, encode_header,
+};
+use crate::block::{Block, Header, High, Times};
 use crate::output::Output;
 use crate::{Error, Gap, Metadata};
 
@@ -43,28 +45,49 @@ impl SegmentWriter {
 
     /// Adds a block: its bytes, and the same decoded. It follows the one before.
     pub(crate) fn add(&mut self, bytes: &[u8], block: &Block) -> Result<(), Error> {
+        let kinds = self.kinds.add(block);
+        self.put(bytes, block.header(), kinds)
+    }
+
+    /// Adds a block of another segment: its bytes, its header, and how often it has which of the
+    /// kinds that are listed there. It follows the one before.
+    pub(crate) fn copy(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        (kinds, there): (&[(KindNumber, u32)], &KindCounts),
+    ) -> Result<(), Error> {
+        let kinds = self.kinds.add_counted(kinds, there);
+        self.put(bytes, header, kinds)
+    }
+
+    fn put(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        kinds: Vec<(KindNumber, u32)>,
+    ) -> Result<(), Error> {
         if self.first.is_none() {
-            self.first = Some(block.first());
-            self.output.add(&encode_header(block.first()))?;
+            self.first = Some(header.first);
+            self.output.add(&encode_header(header.first))?;
             debug_assert_eq!(self.output.position(), HEADER_LEN as u64);
         }
-        let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let arrivals = block.arrivals();
+        let arrivals = header.arrivals();
         self.index.0.push(Entry {
-            first: block.first(),
-            events: fits(block.len()),
+            first: header.first,
+            events: header.count,
             offset: self.output.position(),
-            len: fits(bytes.len()),
-            raw_len: fits(block.raw_bytes()),
-            times: *block.times(),
+            len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            raw_len: header.raw_len,
+            times: header.times,
             arrivals,
-            kinds: self.kinds.add(block),
+            kinds,
         });
-        self.end = block.end();
-        self.raw_bytes += block.raw_bytes() as u64;
-        self.times.add(block.times());
+        self.end = header.end();
+        self.raw_bytes += u64::from(header.raw_len);
+        self.times.add(&header.times);
         self.arrivals = Some((self.arrivals.map_or(arrivals.0, |(first, _)| first), arrivals.1));
-        self.token = Some(block.token().clone());
+        self.token = Some(header.token.clone());
         self.output.add(bytes)
     }
 
@@ -81,7 +104,6 @@ impl SegmentWriter {
             return Ok(None);
         };
         let end = self.end;
-        let (kinds, others) = std::mem::take(&mut self.kinds).finish();
         let totals = Totals {
             blocks: self.index.0.len() as u64,
             events: end.since(first),
@@ -89,8 +111,7 @@ impl SegmentWriter {
             times: self.times,
             arrivals,
             token,
-            kinds,
-            others,
+            kinds: std::mem::take(&mut self.kinds).finish(),
             gaps: gaps_of(gaps, first..end),
             metadata: metadata.clone(),
         };

@@ -33,7 +33,7 @@ const END: u64 = 9;
 const REPAIRED: u8 = 8;
 
 /// So much of text in an event that two events fill a block.
-const LONG: usize = 200_000;
+const LONG: usize = 100_000;
 
 fn event(n: u64, pad: usize) -> RawDocumentBuf {
     let mut event = samples::event(n);

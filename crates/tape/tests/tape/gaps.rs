@@ -122,7 +122,7 @@ fn gaps_stay_where_they_are_when_logs_are_sealed_and_segments_merged() {
     assert!(expected.starts_with(&beside.gaps()) && expected.starts_with(&writer.reader().gaps()));
     writer.close().unwrap();
     check_gaps(&path, &expected);
-    // Each small segment is merged with the one before.
+    // Small segments are merged as soon as there are some of one size.
     let segments = || TapeReader::open(&path).unwrap().summary().unwrap().segments;
     let before = segments();
     for _ in 0..8 {

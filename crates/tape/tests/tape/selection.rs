@@ -1,7 +1,7 @@
 //! Goal: reading with a selection finds every event that is sought, and leaves blocks out that
 //! hold none, without reading them.
 //! Method: random tapes of events with few or many namespaces and operations, some without, and
-//! renames, over several segments; for random selections, what is read and then filtered event
+//! renames, over several segments, which may have been merged; for random selections, what is read and then filtered event
 //! by event is compared with filtering the whole tape, and blocks are counted. Blocks that are
 //! damaged show that they are not read. The seed is printed.
 
@@ -134,6 +134,21 @@ fn random_tape(path: &Path, random: &mut fastrand::Rng, few: bool) {
         }
     }
     writer.close().unwrap();
+    if random.bool() {
+        let summary = || TapeReader::open(path).unwrap().summary().unwrap();
+        // As large as all together, so that all become one.
+        let before = summary();
+        let image = Image::of(path);
+        let segments = image.names("segments/");
+        let lens: Vec<usize> = segments.iter().map(|name| image.0[name].len()).collect();
+        let together: usize = lens.iter().sum();
+        samples::of_size(together as u64).open(path).unwrap().close().unwrap();
+        let merged = summary();
+        let one_is_most_of_it = lens.iter().any(|len| len * 2 > together);
+        assert!(merged.segments < before.segments || one_is_most_of_it, "{lens:?}");
+        assert_eq!(merged.namespaces, before.namespaces);
+    }
+    samples::check_sound(path);
 }
 
 fn blocks(reader: &TapeReader, from: Seq) -> Vec<Block> {

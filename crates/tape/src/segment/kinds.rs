@@ -1,0 +1,232 @@
+//! Which kinds of event a segment or a tape has, counted.
+//!
+//! A kind is a namespace and an operation type. In a document they are two fields:
+//!
+//! | field | type | |
+//! | --- | --- | --- |
+//! | `kinds` | array of documents | `db` and `coll` (absent where there is none), `op`, `n`: events of that kind |
+//! | `others` | 64-bit integer | events of kinds beyond the list |
+
+use std::collections::{BTreeMap, HashMap};
+
+use bson::cstr;
+use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
+use changetape_core::raw::{elements, find};
+use changetape_core::{ChangeEvent, Namespace, OperationType};
+
+use super::KindNumber;
+use crate::block::Block;
+use crate::frame::documents;
+
+/// The most kinds that are listed: bounds what a reader keeps. With the longest names that the
+/// server allows, 255 bytes, they take a tenth of a frame.
+pub(crate) const MAX_KINDS: usize = 20_000;
+
+/// A namespace, where an event has one, and what happened to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Kind {
+    pub(crate) namespace: Option<Namespace>,
+    /// `None` where an event does not say.
+    pub(crate) operation: Option<OperationType>,
+}
+
+/// Events by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KindCounts {
+    /// In the order in which they were met; an event counts once, a rename also, with no events, as
+    /// the kind of its new name.
+    pub(crate) list: Vec<(Kind, u64)>,
+    /// Events of kinds beyond the list.
+    pub(crate) others: u64,
+}
+
+impl KindCounts {
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add(&mut self, counted: &Self) {
+        let kinds = self.list.iter().map(|(kind, _)| kind.clone());
+        let places: HashMap<Kind, usize> = kinds.zip(0..).collect();
+        for (kind, events) in &counted.list {
+            let place = places.get(kind).copied().unwrap_or(self.list.len());
+            match self.list.get_mut(place) {
+                Some((_, total)) => *total += events,
+                None if place < MAX_KINDS => self.list.push((kind.clone(), *events)),
+                None => self.others += events,
+            }
+        }
+        self.others += counted.others;
+    }
+
+    /// Whether as much was counted here as there, in whatever order. Which kinds are beyond the
+    /// list depends on the order.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let total = |counts: &Self| {
+            counts.list.iter().map(|(_, events)| events).sum::<u64>() + counts.others
+        };
+        let sorted = |counts: &Self| counts.list.iter().cloned().collect::<BTreeMap<_, _>>();
+        let is_listed = self.others == 0 && other.others == 0;
+        if is_listed { sorted(self) == sorted(other) } else { total(self) == total(other) }
+    }
+
+    /// Adds the fields to a document.
+    pub(crate) fn append_to(&self, document: &mut RawDocumentBuf) {
+        let mut kinds = RawArrayBuf::new();
+        for (kind, events) in &self.list {
+            kinds.push(kind.to_document(*events));
+        }
+        document.append(cstr!("kinds"), kinds);
+        document.append(cstr!("others"), self.others.cast_signed());
+    }
+
+    /// Reads what [`append_to`](Self::append_to) added.
+    pub(crate) fn from_document(document: &RawDocument) -> Option<Self> {
+        let list = documents(document, "kinds", Kind::from_document)?;
+        Some(Self { list, others: document.get_i64("others").ok()?.cast_unsigned() })
+    }
+
+    /// Counts events of a kind, which is told.
+    fn count(&mut self, number: KindNumber, events: u64) -> Option<&Kind> {
+        let Some((kind, total)) = self.list.get_mut(number.0 as usize) else {
+            self.others += events;
+            return None;
+        };
+        *total += events;
+        Some(kind)
+    }
+}
+
+impl Kind {
+    fn to_document(&self, events: u64) -> RawDocumentBuf {
+        let mut document = RawDocumentBuf::new();
+        if let Some(namespace) = &self.namespace {
+            document.append(cstr!("db"), namespace.db.as_str());
+            if let Some(coll) = &namespace.coll {
+                document.append(cstr!("coll"), coll.as_str());
+            }
+        }
+        if let Some(operation) = &self.operation {
+            document.append(cstr!("op"), operation.as_str());
+        }
+        document.append(cstr!("n"), events.cast_signed());
+        document
+    }
+
+    fn from_document(document: &RawDocument) -> Option<(Self, u64)> {
+        let (mut db, mut coll, mut operation, mut events) = (None, None, None, None);
+        // One walk: looking up each field took most of the time that it took to count a long tape.
+        for field in document {
+            match field.ok()? {
+                (name, RawBsonRef::String(text)) if name == "db" => db = Some(text),
+                (name, RawBsonRef::String(text)) if name == "coll" => coll = Some(text),
+                (name, RawBsonRef::String(text)) if name == "op" => operation = Some(text),
+                (name, RawBsonRef::Int64(n)) if name == "n" => events = Some(n.cast_unsigned()),
+                _ => return None,
+            }
+        }
+        let namespace = db.map(|db| Namespace { db: db.to_owned(), coll: coll.map(str::to_owned) });
+        Some((Self { namespace, operation: operation.map(OperationType::from) }, events?))
+    }
+}
+
+/// Counts the events of a segment by kind, while it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Kinds {
+    counts: KindCounts,
+    numbers: HashMap<Kind, KindNumber>,
+    /// By the bytes of `ns` and `operationType`, so that a kind is decoded once and not for each
+    /// event. A rename has its second kind beside it.
+    known: HashMap<Vec<u8>, KindNumber>,
+    key: Vec<u8>,
+}
+
+impl Kinds {
+    /// Counts a block's events; what its index entry says of them.
+    pub(crate) fn add(&mut self, block: &Block) -> Vec<(KindNumber, u32)> {
+        let mut counts: BTreeMap<KindNumber, u32> = BTreeMap::new();
+        for recorded in block.events() {
+            let number = self.number_of(&recorded.event);
+            *counts.entry(number).or_default() += 1;
+            let kind = self.counts.count(number, 1);
+            if kind.is_some_and(|kind| kind.operation == Some(OperationType::Rename)) {
+                let renamed = self.renamed(&recorded.event);
+                counts.entry(renamed).or_default();
+            }
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Counts a block of another segment, whose counts are given: what its index entry says of it
+    /// here.
+    pub(crate) fn add_counted(
+        &mut self,
+        kinds: &[(KindNumber, u32)],
+        there: &KindCounts,
+    ) -> Vec<(KindNumber, u32)> {
+        let mut counts: BTreeMap<KindNumber, u32> = BTreeMap::new();
+        for &(number, events) in kinds {
+            let kind = there.list.get(number.0 as usize);
+            let number = kind.map_or(KindNumber::OTHER, |(kind, _)| self.number(kind.clone()));
+            *counts.entry(number).or_default() += events;
+            self.counts.count(number, u64::from(events));
+        }
+        counts.into_iter().collect()
+    }
+
+    /// What was counted.
+    pub(crate) fn finish(self) -> KindCounts {
+        self.counts
+    }
+
+    fn number_of(&mut self, event: &ChangeEvent<'_>) -> KindNumber {
+        self.key.clear();
+        // What cannot be walked has no kind that is known.
+        let Ok(mut fields) = elements("event", event.as_bytes()) else { return KindNumber::OTHER };
+        let mut wanted = 2;
+        while wanted > 0
+            && let Some(Ok(field)) = fields.next()
+        {
+            if matches!(field.name, b"ns" | b"operationType") {
+                self.key.push(field.kind);
+                self.key.extend_from_slice(field.name);
+                self.key.extend_from_slice(field.value);
+                wanted -= 1;
+            }
+        }
+        if let Some(&number) = self.known.get(&self.key) {
+            return number;
+        }
+        let number = match (event.namespace(), find("event", event.as_bytes(), "operationType")) {
+            (Ok(namespace), Ok(_)) => {
+                let operation = event.operation_type().ok();
+                self.number(Kind { namespace, operation })
+            }
+            _ => KindNumber::OTHER,
+        };
+        if self.known.len() < MAX_KINDS {
+            self.known.insert(self.key.clone(), number);
+        }
+        number
+    }
+
+    fn renamed(&mut self, event: &ChangeEvent<'_>) -> KindNumber {
+        match event.renamed_to() {
+            Ok(Some(to)) => {
+                self.number(Kind { namespace: Some(to), operation: Some(OperationType::Rename) })
+            }
+            Ok(None) | Err(_) => KindNumber::OTHER,
+        }
+    }
+
+    fn number(&mut self, kind: Kind) -> KindNumber {
+        if let Some(&number) = self.numbers.get(&kind) {
+            return number;
+        }
+        let list = &mut self.counts.list;
+        let number = match u32::try_from(list.len()) {
+            Ok(next) if list.len() < MAX_KINDS => KindNumber(next),
+            _ => return KindNumber::OTHER,
+        };
+        list.push((kind.clone(), 0));
+        self.numbers.insert(kind, number);
+        number
+    }
+}
