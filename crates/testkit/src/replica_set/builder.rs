@@ -23,7 +23,16 @@ pub struct ReplicaSetBuilder {
     access: Access,
     tls: Tls,
     network: Network,
+    server: Release,
     flags: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Release {
+    /// Whichever is there.
+    Any,
+    /// 6.0.9 or later.
+    Newer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +51,7 @@ impl ReplicaSetBuilder {
     pub(super) fn new() -> Self {
         let name = format!("rs{:08x}", fastrand::u32(..));
         let (access, tls, network) = (Access::Open, Tls::Off, Network::Direct);
-        Self { name, nodes: 1, access, tls, network, flags: Vec::new() }
+        Self { name, nodes: 1, access, tls, network, server: Release::Any, flags: Vec::new() }
     }
 
     /// The set's name; one that no other set has, unless told.
@@ -78,6 +87,12 @@ impl ReplicaSetBuilder {
         self
     }
 
+    /// Servers of 6.0.9 or later, which send events over 16 MB in fragments.
+    pub fn newer_server(mut self) -> Self {
+        self.server = Release::Newer;
+        self
+    }
+
     /// The size of the oplog in MiB. `mongod --oplogSize` takes 1 and more (6.0.5 refuses 0
     /// only); the 990 MB that the manual gives as least is the limit of `replSetResizeOplog`.
     ///
@@ -105,7 +120,10 @@ impl ReplicaSetBuilder {
     /// [`Error::NoMongod`]; [`Error::ServerEnded`] or [`Error::TooLate`], with the end of
     /// the log, if a server does not come up.
     pub async fn start(self) -> Result<ReplicaSet, Error> {
-        let mongod = mongod::find()?;
+        let mongod = match self.server {
+            Release::Any => mongod::find()?,
+            Release::Newer => mongod::find_newer()?,
+        };
         let directory = DataDirectory::create("replica-set")?;
         let name = self.name;
         let mut flags = vec!["--replSet".into(), name.clone().into()];
