@@ -39,7 +39,7 @@ async fn an_event_over_16_mb_is_named_and_ends_the_recording() {
         tape_events(tape).iter().map(kind).collect::<Vec<_>>()
     };
     replace(&source).await;
-    if splits(&source).await {
+    if stream::splits(&source.client().unwrap()).await {
         return;
     }
     // Once more does not get past it either, and says the same.
@@ -106,7 +106,7 @@ async fn an_event_in_fragments_is_recorded_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_over_16_mb_ends_a_recording_that_runs() {
     let (source, begin) = with_a_large_document(ReplicaSet::single()).await;
-    if splits(&source).await {
+    if stream::splits(&source.client().unwrap()).await {
         return;
     }
     let directory = tempdir().unwrap();
@@ -132,7 +132,7 @@ async fn an_event_over_16_mb_ends_a_recording_that_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tape_keeps_the_stage_that_its_first_server_had() {
     let source = ReplicaSet::single().start().await.unwrap();
-    if splits(&source).await {
+    if stream::splits(&source.client().unwrap()).await {
         return;
     }
     let directory = tempdir().unwrap();
@@ -168,15 +168,6 @@ async fn with_a_large_document(source: ReplicaSetBuilder) -> (ReplicaSet, Timest
     let coll = database.collection::<Document>("c");
     coll.insert_one(doc! {"_id": 1, "x": "a".repeat(LARGE)}).await.unwrap();
     (source, begin)
-}
-
-/// Whether the server can send such an event in fragments: from 6.0.9 and 7.0 on.
-async fn splits(source: &ReplicaSet) -> bool {
-    let admin = source.client().unwrap().database("admin");
-    let build = admin.run_command(doc! {"buildInfo": 1}).await.unwrap();
-    let version = build.get_array("versionArray").unwrap();
-    let version: Vec<i32> = version.iter().filter_map(bson::Bson::as_i32).collect();
-    version[..3] >= [7, 0, 0][..] || version[..2] == [6, 0] && version[2] >= 9
 }
 
 /// Makes the event that is too large.

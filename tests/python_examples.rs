@@ -13,7 +13,7 @@ use std::time::Duration;
 use bson::doc;
 use changetape_testkit::{ReplicaSet, python, workspace_directory};
 
-use crate::program;
+use crate::{program, stream};
 
 /// The ways to open a stream; `watch.py` and `changetape record` call them the same.
 const WAYS: [&[&str]; 3] = [
@@ -50,10 +50,22 @@ async fn watch_and_cat_print_the_same() {
         assert!(expected.len() > 30, "only {} events on the tape", expected.len());
         let watched = watcher.lines(expected.len());
         for (event, (watched, expected)) in watched.iter().zip(&expected).enumerate() {
-            assert_eq!(watched, expected, "event {event} with {options:?}");
+            if stream::splits(&client).await {
+                // The recorder's stream has a stage with which tokens have another form.
+                let (watched, expected) = (around_token(watched), around_token(expected));
+                assert_eq!(watched, expected, "event {event} with {options:?}");
+            } else {
+                assert_eq!(watched, expected, "event {event} with {options:?}");
+            }
         }
         assert_eq!(watched.len(), expected.len(), "with {options:?}");
     }
+}
+
+/// What stands before and behind the token of a printed event.
+fn around_token(line: &str) -> (&str, &str) {
+    let (before, token) = line.split_once(r#""_id":{"_data":"#).unwrap();
+    (before, token.split_once('}').unwrap().1)
 }
 
 /// A `watch.py` that runs until this is dropped.

@@ -29,7 +29,15 @@ pub(crate) fn raw_and_expanded() -> Document {
     }
 }
 
-/// Every event from `start` (inclusive) to the present, as the server sends it.
+/// Whether a deployment can send events over 16 MB in fragments: from 6.0.9 and 7.0 on.
+pub(crate) async fn splits(client: &Client) -> bool {
+    let build = client.database("admin").run_command(doc! {"buildInfo": 1}).await.unwrap();
+    let version = build.get_array("versionArray").unwrap();
+    let version: Vec<i32> = version.iter().filter_map(bson::Bson::as_i32).collect();
+    version[..3] >= [7, 0, 0][..] || version[..2] == [6, 0] && version[2] >= 9
+}
+
+/// Every event from `start` (inclusive) to the present, as the server sends it to a recorder.
 pub(crate) async fn read(
     client: &Client,
     mut options: Document,
@@ -37,7 +45,11 @@ pub(crate) async fn read(
 ) -> Vec<RawDocumentBuf> {
     let end: ClusterTime = present(client).await.into();
     options.insert("startAtOperationTime", start);
-    let stages = [doc! {"$changeStream": options}];
+    let mut stages = vec![doc! {"$changeStream": options}];
+    if splits(client).await {
+        // With this stage the tokens of all events have another form.
+        stages.push(doc! {"$changeStreamSplitLargeEvent": {}});
+    }
     let mut cursor = client.database("admin").aggregate(stages).batch().await.unwrap();
     let mut events = Vec::new();
     loop {

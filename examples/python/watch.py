@@ -3,7 +3,8 @@
     python3 watch.py [URI] [--collection shop.orders] [--full-document updateLookup]
                      [--full-document-before-change required]
 
-`changetape cat` prints the same lines for the same events. Ends with Ctrl-C.
+`changetape cat` prints the same lines for the same events; but from a server 6.0.9 or later, the
+tokens have another form than here. Ends with Ctrl-C.
 """
 
 import argparse
