@@ -116,7 +116,8 @@ async fn a_damaged_tape_is_named_with_a_place_and_left_alone() {
         coll.insert_one(doc! {"_id": id, "text": text}).await.unwrap();
     }
     run(&["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"]).expect_code(0);
-    let segment = fs::read_dir(tape.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let segments = fs::read_dir(tape.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segments.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let whole = fs::read(&segment).unwrap();
     // In the middle are blocks.
     let mut flipped = whole.clone();

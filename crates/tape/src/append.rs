@@ -125,11 +125,12 @@ impl TapeWriter {
             live: Arc::clone(&live.0),
             segment_size: options.segment_size,
             retain: options.retain,
+            merge_from: Seq::ZERO,
         })?;
         sealer.prepare()?;
         let prepared = sealer.next_log()?;
         live.begin_log(taken.next(), prepared.number, Arc::clone(&prepared.log));
-        let log = Filling::new(prepared);
+        let log = Filling::new(prepared, &live.catalog());
         let waiting = None;
         Ok(Self {
             path,
@@ -302,7 +303,8 @@ impl TapeWriter {
         // So that a log that has lost its end is noticed, also where the power was lost.
         self.watermark.sync()?;
         self.live.begin_log(self.taken.next(), next.number, Arc::clone(&next.log));
-        let full = std::mem::replace(&mut self.log, Filling::new(next));
+        let next = Filling::new(next, &self.live.catalog());
+        let full = std::mem::replace(&mut self.log, next);
         self.sealer.seal(Full {
             number: full.prepared.number,
             log: Some(full.prepared.log),

@@ -28,7 +28,7 @@
 //! | --- | --- | --- |
 //! | `end` | 64-bit integer | one past the last event that was dropped |
 //! | `events`, `segments`, `bytes` | 64-bit integers | how many, and their size on disk |
-//! | `arrived` | 64-bit integer | when the last of them had arrived |
+//! | `arrived` | date | when the last of them had arrived |
 //! | `at` | date | when this was last added to |
 
 use std::io;
@@ -132,6 +132,26 @@ impl Listed {
         Ok(Some(segment))
     }
 
+    /// Whether there is such a file, as far as that is seen without opening it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is not as long as is listed.
+    pub(crate) fn is_there(&self, tape: &Path) -> Result<bool, Error> {
+        let path = layout::segment(tape, &self.events());
+        match std::fs::metadata(&path) {
+            Ok(found) if found.len() == self.len => Ok(true),
+            Ok(found) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let (found, listed) = (found.len(), self.len);
+                let what =
+                    format!("{}/{name}: it has {found} bytes and not {listed}", layout::SEGMENTS);
+                Err(Error::damaged(tape, Damage::of(what, Some(self.events()))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("open", &path)(error)),
+        }
+    }
+
     /// Opens the segment, which is there.
     ///
     /// # Errors
@@ -162,7 +182,7 @@ impl Listed {
 
     fn from_document(document: &RawDocument) -> Option<Self> {
         let number = |name: &str| document.get_i64(name).ok().map(i64::cast_unsigned);
-        Some(Self {
+        let listed = Self {
             first: Seq::new(number("first")?),
             end: Seq::new(number("end")?),
             len: number("len")?,
@@ -170,7 +190,8 @@ impl Listed {
             blocks: number("blocks")?,
             arrivals: arrivals_from(document)?,
             times: Times::from_document(document)?,
-        })
+        };
+        (listed.blocks <= listed.end.since(listed.first)).then_some(listed)
     }
 }
 
@@ -281,7 +302,15 @@ impl Catalog {
                 None => None,
             },
         };
-        catalog.is_in_order().then_some(catalog)
+        (catalog.is_in_order() && catalog.can_be_summed()).then_some(catalog)
+    }
+
+    /// Whether what is counted of all segments together can be counted.
+    fn can_be_summed(&self) -> bool {
+        let fits = |of: fn(&Listed) -> u64| {
+            self.segments.iter().try_fold(0, |sum: u64, listed| sum.checked_add(of(listed)))
+        };
+        fits(|listed| listed.len).is_some() && fits(|listed| listed.raw_bytes).is_some()
     }
 
     /// Whether each segment begins where the one before ends, or behind a gap of as many places.

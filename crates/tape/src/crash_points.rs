@@ -2,9 +2,10 @@
 //! what is on disk, the tape opens again with exactly what was acknowledged, or with what was
 //! being appended as well; a full disk ends a recording cleanly; and nothing is acknowledged
 //! before all it needs is synced.
-//! Method: one script of appends, with a gap, small logs so that sealing, merging and retention
-//! take part, is run once to count the calls that pass the seam; then once more for each call,
-//! which fails, keeps failing, or ends the process (a child: this test binary again).
+//! Method: one script of appends, with a gap, in two long sessions, with small logs so that sealing
+//! and retention take part, and in many short ones, whose segments are merged. It is run once to
+//! count the calls that pass the seam; then once more for each call, which fails, keeps failing, or
+//! ends the process (a child: this test binary again).
 
 use std::path::Path;
 use std::process::Command;
@@ -18,8 +19,37 @@ use crate::{Batch, Error, Retain, TapeOptions, TapeReader, TapeWriter, Verified,
 const TAPE: &str = "CHANGETAPE_TEST_CRASH_TAPE";
 const CALL: &str = "CHANGETAPE_TEST_CRASH_CALL";
 
-/// So small that the script fills several.
-const SEGMENT_SIZE: u64 = 900;
+const SESSIONS: &str = "CHANGETAPE_TEST_CRASH_SESSIONS";
+
+/// How the script is cut into recordings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sessions {
+    Long,
+    Short,
+}
+
+impl Sessions {
+    const ALL: [Self; 2] = [Self::Long, Self::Short];
+
+    /// So small that a long session fills several; so large that a few short ones are one.
+    fn segment_size(self) -> u64 {
+        match self {
+            Self::Long => 900,
+            Self::Short => 12_000,
+        }
+    }
+
+    /// Whether a recording ends with an append.
+    fn end(self, append: usize) -> bool {
+        self == Self::Short || append == 3 || append + 1 == BATCHES.len()
+    }
+
+    fn options(self) -> TapeOptions {
+        let segment_size = self.segment_size();
+        let retain = Retain { age: None, bytes: Some(3 * segment_size) };
+        TapeOptions { segment_size, retain, ..TapeOptions::default() }
+    }
+}
 
 /// Events of each append; sizes that make blocks of their own and merge.
 const BATCHES: [u64; 9] = [3, 0, 40, 1, 60, 25, 2, 70, 5];
@@ -27,20 +57,15 @@ const BATCHES: [u64; 9] = [3, 0, 40, 1, 60, 25, 2, 70, 5];
 /// Before this append there is a gap.
 const GAP_BEFORE: usize = 5;
 
-fn options() -> TapeOptions {
-    let retain = Retain { age: None, bytes: Some(3 * SEGMENT_SIZE) };
-    TapeOptions { segment_size: SEGMENT_SIZE, retain, ..TapeOptions::default() }
-}
-
-/// Appends what the script asks for, over two openings; tells what is acknowledged.
-fn record(path: &Path, acknowledged: &mut dyn FnMut(u64)) -> Result<(), Error> {
+/// Appends what the script asks for; tells what is acknowledged.
+fn record(path: &Path, sessions: Sessions, acknowledged: &mut dyn FnMut(u64)) -> Result<(), Error> {
     let mut next = 0;
     let mut writer: Option<TapeWriter> = None;
     for (n, len) in BATCHES.into_iter().enumerate() {
         let mut open = match writer.take() {
             Some(writer) => writer,
-            None if n == 0 => options().create(path, samples::metadata())?,
-            None => options().open(path)?,
+            None if n == 0 => sessions.options().create(path, samples::metadata())?,
+            None => sessions.options().open(path)?,
         };
         let events: Vec<_> = (next..next + len).map(samples::event).collect();
         let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
@@ -57,7 +82,7 @@ fn record(path: &Path, acknowledged: &mut dyn FnMut(u64)) -> Result<(), Error> {
         }
         next += len;
         acknowledged(next);
-        if n == 3 || n + 1 == BATCHES.len() {
+        if sessions.end(n) {
             open.close()?;
         } else {
             writer = Some(open);
@@ -116,12 +141,17 @@ fn in_memory_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// How many calls the script makes.
-fn calls() -> Vec<Call> {
+/// The calls that the script makes.
+fn calls(sessions: Sessions) -> Vec<Call> {
     let dir = in_memory_dir();
     let script = Script::notes(dir.path());
-    record(&dir.path().join("orders.tape"), &mut |_| ()).unwrap();
-    let calls = script.calls().into_iter().map(|(call, _)| call).collect::<Vec<_>>();
+    record(&dir.path().join("orders.tape"), sessions, &mut |_| ()).unwrap();
+    let calls = script.calls();
+    let merged = calls.iter().any(|(call, path)| {
+        *call == Call::Create && path.file_name() == Some("merge.new".as_ref())
+    });
+    assert_eq!(merged, sessions == Sessions::Short, "whether segments are merged");
+    let calls = calls.into_iter().map(|(call, _)| call).collect::<Vec<_>>();
     drop(script);
     let end = check(&dir.path().join("orders.tape"), 0, "undisturbed");
     assert_eq!(end, BATCHES.iter().sum::<u64>());
@@ -130,17 +160,20 @@ fn calls() -> Vec<Call> {
 
 #[test]
 fn whichever_call_fails_what_was_acknowledged_is_there() {
-    let count = calls().len();
-    assert!(count > 100, "{count} calls");
-    for then in [Then::Fail, Then::FailOn] {
+    for (sessions, then) in Sessions::ALL
+        .into_iter()
+        .flat_map(|sessions| [Then::Fail, Then::FailOn].map(|then| (sessions, then)))
+    {
+        let count = calls(sessions).len();
+        assert!(count > 100, "{count} calls");
         for call in 0..count + 10 {
             let dir = in_memory_dir();
             let path = dir.path().join("orders.tape");
             let script = Script::at(dir.path(), At::Any(call), then);
             let mut acknowledged = 0;
-            let result = record(&path, &mut |next| acknowledged = next);
+            let result = record(&path, sessions, &mut |next| acknowledged = next);
             drop(script);
-            let case = format!("call {call}: {then:?}, {result:?}");
+            let case = format!("{sessions:?}, call {call}: {then:?}, {result:?}");
             check(&path, acknowledged, &case);
         }
     }
@@ -150,37 +183,40 @@ fn whichever_call_fails_what_was_acknowledged_is_there() {
 #[test]
 fn child() {
     let (Ok(tape), Ok(call)) = (std::env::var(TAPE), std::env::var(CALL)) else { return };
+    let asked = std::env::var(SESSIONS).unwrap();
+    let sessions = Sessions::ALL.into_iter().find(|sessions| format!("{sessions:?}") == asked);
     let path = Path::new(&tape);
     let dir = crate::layout::parent(path);
     let _script = Script::at(dir, At::Any(call.parse().unwrap()), Then::Abort);
     let mut tell = |next| {
         println!("\nacknowledged {next}");
     };
-    record(path, &mut tell).unwrap();
+    record(path, sessions.unwrap(), &mut tell).unwrap();
 }
 
 #[test]
 fn at_whichever_call_the_process_ends_what_was_acknowledged_is_there() {
-    let count = calls().len();
-    for call in 0..count {
+    let every = |sessions| (0..calls(sessions).len()).map(move |call| (sessions, call));
+    for (sessions, call) in Sessions::ALL.into_iter().flat_map(every) {
         let dir = in_memory_dir();
         let path = dir.path().join("orders.tape");
         let ended = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash_points::child", "--nocapture", "--test-threads=1"])
             .env(TAPE, &path)
             .env(CALL, call.to_string())
+            .env(SESSIONS, format!("{sessions:?}"))
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&ended.stdout);
         let said = |line: &str| line.strip_prefix("acknowledged ")?.parse::<u64>().ok();
         let acknowledged = told.lines().filter_map(said).max().unwrap_or(0);
-        check(&path, acknowledged, &format!("killed at call {call}"));
+        check(&path, acknowledged, &format!("{sessions:?}, killed at call {call}"));
     }
 }
 
 #[test]
 fn a_full_disk_ends_a_recording_cleanly() {
-    let calls = calls();
+    let calls = calls(Sessions::Long);
     let reserves = calls.iter().filter(|call| **call == Call::Reserve).count();
     let (mut refused, mut sealed) = (0, 0);
     for at in 0..reserves {
@@ -188,7 +224,7 @@ fn a_full_disk_ends_a_recording_cleanly() {
         let path = dir.path().join("orders.tape");
         let script = Script::at(dir.path(), At::Kind(Call::Reserve, at), Then::FailOn);
         let mut acknowledged = 0;
-        let result = record(&path, &mut |next| acknowledged = next);
+        let result = record(&path, Sessions::Long, &mut |next| acknowledged = next);
         if result.is_ok() {
             continue;
         }
@@ -208,7 +244,7 @@ fn a_full_disk_ends_a_recording_cleanly() {
 fn nothing_is_acknowledged_before_all_it_needs_is_synced() {
     let dir = in_memory_dir();
     let script = Script::notes(dir.path());
-    record(&dir.path().join("orders.tape"), &mut |_| ()).unwrap();
+    record(&dir.path().join("orders.tape"), Sessions::Long, &mut |_| ()).unwrap();
     let calls = script.calls();
     let acknowledged = calls.iter().filter(|(call, _)| *call == Call::Acknowledge).count();
     assert_eq!(acknowledged, BATCHES.len());

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use crate::catalog::Catalog;
 use crate::sealer::{self, Prepared};
 use crate::{Error, Gap, TapeOptions};
 
@@ -17,8 +18,8 @@ const MAX_LOG_LEN: u64 = 2 * LOG_LEN;
 /// Room for sealing is set aside in steps of this much.
 const RESERVE_STEP: u64 = 4 << 20;
 
-/// What sealing needs besides the blocks: their index, the totals, the catalog, and what
-/// another compression may take more.
+/// What sealing needs besides the blocks and a list of kinds: their index, and what merging small
+/// blocks may take more.
 const RESERVE_SLACK: u64 = 1 << 20;
 
 /// A log that is being filled.
@@ -36,6 +37,8 @@ pub(crate) struct Filling {
     begun: Option<Instant>,
     /// How much room is set aside.
     reserved: u64,
+    /// How much sealing needs besides the blocks.
+    slack: u64,
 }
 
 /// How full a log is.
@@ -51,7 +54,10 @@ pub(crate) enum Fullness {
 }
 
 impl Filling {
-    pub(crate) fn new(prepared: Prepared) -> Self {
+    /// Begins to fill a log, behind what is sealed.
+    pub(crate) fn new(prepared: Prepared, catalog: &Catalog) -> Self {
+        // Once as the catalog that is written beside the old one, once as the segment's totals.
+        let catalog_len = catalog.encode().map_or(0, |bytes| bytes.len() as u64);
         Self {
             prepared,
             gaps: Vec::new(),
@@ -60,6 +66,7 @@ impl Filling {
             len: 0,
             begun: None,
             reserved: 0,
+            slack: RESERVE_SLACK + 2 * catalog_len,
         }
     }
 
@@ -85,7 +92,7 @@ impl Filling {
     /// Sets the room aside that sealing will take with so many more bytes of blocks, before they
     /// are written: on a full disk a recording then ends cleanly, with everything sealed.
     pub(crate) fn reserve(&mut self, more: u64, tape: &Path) -> Result<(), Error> {
-        let needed = self.len + more + RESERVE_SLACK;
+        let needed = self.len + more + self.slack;
         if needed > self.reserved {
             let reserved = needed.next_multiple_of(RESERVE_STEP);
             sealer::reserve(&self.prepared, tape, reserved)?;

@@ -11,7 +11,7 @@ use crate::bytes::{len_at, u64_at};
 use crate::catalog::Catalog;
 use crate::checkpoint::Kept;
 use crate::salvage::Salvage;
-use crate::segment::{HEADER_LEN as SEGMENT_HEADER_LEN, Segment, Totals};
+use crate::segment::{HEADER_LEN as SEGMENT_HEADER_LEN, Kinds, Segment, Totals};
 use crate::{Block, Error, Gap, format, metadata};
 use changetape_core::Seq;
 
@@ -68,8 +68,12 @@ pub fn frame(input: &[u8]) {
         let _ = Totals::decode(&bytes);
         let _ = metadata::decode(&bytes);
         let _ = format::parse(&bytes);
-        if let Some(catalog) = Catalog::decode(&bytes) {
+        if let Some(mut catalog) = Catalog::decode(&bytes) {
             let _ = (catalog.checkpoint(), catalog.disk_len(), catalog.position(catalog.start()));
+            let counted = catalog.kinds.clone();
+            catalog.kinds.add(&counted);
+            catalog.kinds.subtract(&counted);
+            let _ = catalog.kinds.agrees_with(&counted);
         }
     }
 }
@@ -95,7 +99,14 @@ fn read_segment(path: &Path) -> Result<(), Error> {
     let totals = segment.totals();
     let index = segment.index()?;
     let mut decoder = Decoder::new().map_err(Error::io("read", path))?;
+    let mut kinds = Kinds::default();
     for entry in &index.0 {
+        if let Ok(totals) = &totals {
+            kinds.add_counted(&entry.kinds, &totals.kinds);
+        }
+        if let Ok(bytes) = segment.block_bytes(entry) {
+            let _ = segment.check(entry, &bytes);
+        }
         if let Ok(block) = segment.block(entry, &mut decoder) {
             look_at(&block);
         }
@@ -219,5 +230,12 @@ mod tests {
             }
             assert!(inputs > 0, "{target}: no inputs");
         }
+        let made = |name: &str| std::fs::read(corpus.join("frame").join(name)).unwrap();
+        assert!(Catalog::decode(&made("catalog")).is_some_and(|catalog| {
+            catalog.kinds.total() == Some(catalog.next.since(catalog.start()))
+        }));
+        assert!(Kept::decode(&made("checkpoint")).is_some());
+        assert!(Gap::decode(&made("gap")).is_some());
+        assert!(metadata::decode(&made("metadata")).is_some());
     }
 }

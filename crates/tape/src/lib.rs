@@ -7,8 +7,8 @@
 //!                     checkpoint
 //!
 //! log ──► salvage ──► seal ──► segment ──► catalog ──► merge, retain
-//!         its files'  larger   immutable   what there
-//!         own bytes   blocks   file        is
+//!         its files'  (small   immutable   what there
+//!         own bytes   merged)  file        is
 //!
 //! documents ──► base, before the first event
 //!

@@ -10,15 +10,16 @@ use std::ops::Range;
 
 use crate::catalog::{Catalog, Listed};
 
-/// A merged segment is at least so many times as large as the largest of its parts: eight of about
-/// one size make one. Fewer would have everything written more often, more would leave more files.
+/// A merged segment is at least so many times as large as the largest of its parts, unless it is as
+/// good as full or cannot grow: eight of about one size make one. Fewer would have everything
+/// written more often, more would leave more files.
 const GROWTH: u64 = 7;
 
-/// Some neighbours that should become one segment.
-pub(crate) fn plan(catalog: &Catalog, segment_size: u64) -> Option<Range<usize>> {
+/// Some neighbours, from one on, that should become one segment.
+pub(crate) fn plan(catalog: &Catalog, from: usize, segment_size: u64) -> Option<Range<usize>> {
     let segments = catalog.segments.as_slice();
     // The oldest first: those behind them come to lie in the order in which they fill up.
-    (0..segments.len()).find_map(|start| {
+    (from..segments.len()).find_map(|start| {
         let len = worthwhile(segments.get(start..)?, segment_size)?;
         Some(start..start + len)
     })
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_merged_only_where_it_pays() {
-        let planned = |lens: &[u64]| plan(&catalog_of(lens), 100);
+        let planned = |lens: &[u64]| plan(&catalog_of(lens), 0, 100);
         assert_eq!(planned(&[]), None);
         assert_eq!(planned(&[1]), None);
         assert_eq!(planned(&[10; 6]), None, "too few");
@@ -84,9 +85,10 @@ mod tests {
         assert_eq!(planned(&[150]), None, "made when segments were allowed to be larger");
         let mut apart = catalog_of(&[10, 10, 10]);
         apart.segments[2].first = Seq::new(5);
-        assert_eq!(plan(&apart, 100), Some(0..2), "places are missing behind them");
+        assert_eq!(plan(&apart, 0, 100), Some(0..2), "places are missing behind them");
+        assert_eq!(plan(&apart, 1, 100), None, "only from a place on");
         apart.segments[1].first = Seq::new(4);
-        assert_eq!(plan(&apart, 100), None, "and between them");
+        assert_eq!(plan(&apart, 0, 100), None, "and between them");
     }
 
     #[test]
@@ -100,7 +102,7 @@ mod tests {
                 let len = random.u64(1..=longest);
                 (total, written) = (total + len, written + len);
                 lens.push(len);
-                while let Some(range) = plan(&catalog_of(&lens), 10_000) {
+                while let Some(range) = plan(&catalog_of(&lens), 0, 10_000) {
                     let merged: u64 = lens.drain(range).sum();
                     written += merged;
                     lens.push(merged);

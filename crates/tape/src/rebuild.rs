@@ -7,7 +7,7 @@ use std::path::Path;
 use changetape_core::Seq;
 
 use crate::catalog::{Catalog, Listed};
-use crate::segment::{KindCounts, Segment, Totals};
+use crate::segment::{Segment, Totals};
 use crate::{Edge, Error, Gap, GapCause, Metadata, layout};
 
 /// The catalog of the segments that are there. Where segments overlap, as those that were just
@@ -34,20 +34,6 @@ pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
     }
     catalog.gaps.sort_by_key(|gap| gap.at);
     Ok(catalog)
-}
-
-/// The events of segments by kind. Those whose totals cannot be read are left out: damage is for
-/// whoever verifies the tape.
-pub(crate) fn kinds(path: &Path, segments: &[Listed]) -> Result<KindCounts, Error> {
-    let mut kinds = KindCounts::default();
-    for listed in segments {
-        match listed.open_existing(path).and_then(|segment| segment.totals()) {
-            Ok(totals) => kinds.add(&totals.kinds),
-            Err(Error::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(kinds)
 }
 
 /// The metadata that a segment repeats, if one can be read.

@@ -24,6 +24,7 @@ use crate::opening::{self, Tail};
 use crate::rebuild::{self, lost};
 use crate::salvage::{Found, Salvage};
 use crate::seal::Tape;
+use crate::segment::KindCounts;
 use crate::verify::{self, Verified};
 use crate::{Damage, Error, Gap, Metadata, base, disk, layout, metadata, watermark};
 
@@ -76,7 +77,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     let tape = Tape { path, metadata: &metadata };
     let mut repair = Repair {
         tape,
-        catalog: Catalog { segments: Vec::new(), ..known.clone() },
+        catalog: Catalog { segments: Vec::new(), kinds: KindCounts::default(), ..known.clone() },
         damaged_logs: false,
     };
     repair.segments(&known, &mut verified, progress)?;
@@ -132,15 +133,17 @@ impl Repair<'_> {
             let before = verified.damages.len();
             let mut told = |seq| progress(seq, known.next);
             let metadata = Some(self.tape.metadata);
-            match verify::segment(path, listed, metadata, verified, &mut told) {
-                Err(Error::Damaged { damage, .. }) => verified.damages.push(*damage),
-                result => result?,
+            let found = verify::segment(path, listed, metadata, verified, &mut told);
+            let found = verified.note(found)?;
+            match found.filter(|_| verified.damages.len() == before) {
+                Some((found, kinds)) => self.catalog.add_segment(found, &kinds),
+                None => self.keep(&[set_aside(path, listed)?], listed.events())?,
             }
-            if verified.damages.len() == before {
-                self.catalog.segments.push(listed.clone());
-            } else {
-                self.keep(&[set_aside(path, listed)?], listed.events())?;
-            }
+        }
+        let sound = verified.damages.is_empty();
+        let counted = (&known.segments, self.catalog.kinds.agrees_with(&known.kinds));
+        if sound && counted != (&self.catalog.segments, true) {
+            verified.damages.push(verify::miscounted());
         }
         Ok(())
     }
@@ -157,9 +160,11 @@ impl Repair<'_> {
                 if let Some(last) = blocks.last() {
                     next = last.end;
                     let blocks = blocks.iter().map(|found| salvage.read(found));
-                    let high = self.catalog.high();
-                    let written = self.tape.write(blocks, high, &self.catalog.gaps)?;
-                    self.catalog.segments.extend(written.map(|(listed, _)| listed));
+                    let behind = (self.catalog.high(), self.catalog.gaps.as_slice());
+                    let unfinished = layout::unfinished_merge(self.tape.path);
+                    if let Some((listed, kinds)) = self.tape.write(blocks, behind, &unfinished)? {
+                        self.catalog.add_segment(listed, &kinds);
+                    }
                     continue;
                 }
             }
@@ -219,7 +224,6 @@ impl Repair<'_> {
     fn finish(self) -> Result<Catalog, Error> {
         let (path, mut catalog) = (self.tape.path, self.catalog);
         catalog.gaps.sort_by_key(|gap| gap.at);
-        catalog.kinds = rebuild::kinds(path, &catalog.segments)?;
         catalog::write(path, &catalog)?;
         if self.damaged_logs {
             for number in layout::logs(path)? {

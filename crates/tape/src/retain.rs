@@ -8,6 +8,7 @@ use std::time::Duration;
 use changetape_core::WallTime;
 
 use crate::catalog::{Catalog, Dropped, Listed};
+use crate::segment::KindCounts;
 
 /// How much of a tape is kept; what is `None` drops nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,10 +43,15 @@ fn now_nanos(now: WallTime) -> u128 {
     u128::try_from(now.as_millis()).unwrap_or(0) * 1_000_000
 }
 
-/// The catalog without its first segments, which it says were dropped; the caller counts what is
-/// left.
-pub(crate) fn drop_first(catalog: &Catalog, count: usize, now: WallTime) -> Catalog {
+/// The catalog without its first segments, which it says were dropped. `held` is what they held.
+pub(crate) fn drop_first(
+    catalog: &Catalog,
+    count: usize,
+    held: &KindCounts,
+    now: WallTime,
+) -> Catalog {
     let mut catalog = catalog.clone();
+    catalog.kinds.subtract(held);
     let mut gone = catalog.dropped.unwrap_or(Dropped {
         end: catalog.start(),
         events: 0,
@@ -94,6 +100,7 @@ mod tests {
         };
         Catalog {
             segments: (1..=4).map(segment).collect(),
+            kinds: KindCounts { others: 40, ..KindCounts::default() },
             next: Seq::new(50),
             gaps: vec![samples::gap(20), samples::gap(30), samples::gap(31)],
             ..Catalog::default()
@@ -122,12 +129,14 @@ mod tests {
     #[test]
     fn what_is_dropped_is_written_down() {
         let now = WallTime::from_millis(99_000);
-        let once = drop_first(&catalog(), 1, now);
+        let held = KindCounts { others: 10, ..KindCounts::default() };
+        let once = drop_first(&catalog(), 1, &held, now);
+        assert_eq!(once.kinds.total(), Some(30));
         let dropped = once.dropped.unwrap();
         assert_eq!((dropped.end, dropped.events, dropped.segments), (Seq::new(20), 10, 1));
         assert_eq!((dropped.bytes, dropped.arrived), (100, WallTime::from_millis(10_000)));
         assert_eq!(once.gaps.len(), 2, "the gap at the beginning is none any more");
-        let twice = drop_first(&once, 1, now).dropped.unwrap();
+        let twice = drop_first(&once, 1, &held, now).dropped.unwrap();
         assert_eq!((twice.end, twice.events, twice.segments), (Seq::new(30), 20, 2));
     }
 }

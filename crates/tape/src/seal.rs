@@ -6,8 +6,8 @@
 //! ```
 //! A block of a log is decoded before it is copied: what is about to be the only copy is known to
 //! be readable. It is not compressed again, which would save next to nothing and make sealing
-//! slower than appending: `docs/decisions/0002-…`. From segment to segment only its checksums are
-//! compared; what is in it, the index knows.
+//! slower than appending: `docs/decisions/0002-…`. Of a full one that goes from segment to segment
+//! only the checksums are compared; what is in it, the index knows.
 //!
 //! Written under another name, synced, renamed: the segment is there whole or not at all. What
 //! it was made of is removed once the catalog lists the segment instead, and not before. So
@@ -22,7 +22,7 @@ use changetape_core::Seq;
 use crate::block::{Block, BlockEncoder, Decoder, High, Merged, TARGET_RAW_LEN};
 use crate::catalog::Listed;
 use crate::salvage::{Run, Salvage};
-use crate::segment::{KindCounts, SegmentWriter};
+use crate::segment::{KindCounts, KindNumber, SegmentWriter};
 use crate::{Error, Gap, Metadata, disk, layout};
 
 /// A block with at least so many uncompressed bytes is full: making it larger would gain little.
@@ -43,16 +43,11 @@ impl Tape<'_> {
         self,
         (salvage, run): (&Salvage, &Run),
         end: Seq,
-        (high, gaps): (High, &[Gap]),
+        behind: (High, &[Gap]),
         unfinished: &Path,
     ) -> Result<Option<(Listed, KindCounts)>, Error> {
-        let mut sealing = Sealing::new(unfinished, high)?;
-        for found in run.blocks.iter().take_while(|found| found.end <= end) {
-            let bytes = salvage.read(found)?;
-            let block = sealing.decode(&bytes)?;
-            sealing.add(&bytes, block)?;
-        }
-        sealing.finish(self, gaps)
+        let found = run.blocks.iter().take_while(|found| found.end <= end);
+        self.write(found.map(|found| salvage.read(found)), behind, unfinished)
     }
 
     /// Writes one segment with what is in several, which follow one another.
@@ -69,7 +64,9 @@ impl Tape<'_> {
             let kinds = segment.totals()?.kinds;
             for entry in &segment.index()?.0 {
                 let bytes = segment.block_bytes(entry)?;
-                if is_full(entry.raw_len) {
+                // Of what kinds the others are, only the events themselves tell.
+                let is_known = entry.kinds.iter().all(|(kind, _)| *kind != KindNumber::OTHER);
+                if is_full(entry.raw_len) && is_known {
                     let header = segment.check(entry, &bytes)?;
                     sealing.flush()?;
                     sealing.writer.copy(&bytes, &header, (&entry.kinds, &kinds))?;
@@ -86,11 +83,10 @@ impl Tape<'_> {
     pub(crate) fn write(
         self,
         blocks: impl IntoIterator<Item = Result<Vec<u8>, Error>>,
-        high: High,
-        gaps: &[Gap],
+        (high, gaps): (High, &[Gap]),
+        unfinished: &Path,
     ) -> Result<Option<(Listed, KindCounts)>, Error> {
-        let path = layout::unfinished_merge(self.path);
-        let mut sealing = Sealing::new(&path, high)?;
+        let mut sealing = Sealing::new(unfinished, high)?;
         for bytes in blocks {
             let bytes = bytes?;
             let block = sealing.decode(&bytes)?;
@@ -148,6 +144,7 @@ impl<'a> Sealing<'a> {
     fn flush(&mut self) -> Result<(), Error> {
         let Some(merged) = self.pending.take() else { return Ok(()) };
         let bytes = self.encoder.encode_merged(&merged).map_err(Error::io("seal", self.path))?;
+        // Read back: what was in several blocks is about to be in this one alone.
         let block = self.decode(&bytes)?;
         self.writer.add(&bytes, &block)
     }
@@ -178,3 +175,6 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
         disk::create_file(path)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use changetape_core::WallTime;
+use changetape_core::{Seq, WallTime};
 
 use crate::catalog::{self, Catalog, Listed};
 use crate::layout::LogNumber;
@@ -25,7 +25,8 @@ use crate::log::{Log, LogEnd};
 use crate::opening::damaged;
 use crate::salvage::Salvage;
 use crate::seal::Tape;
-use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, merge, rebuild, retain};
+use crate::segment::KindCounts;
+use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, merge, retain};
 
 /// How long readers may hold a log that has been sealed; each holds it for one block.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +74,8 @@ pub(crate) struct Work {
     /// The largest segment that is made by merging.
     pub(crate) segment_size: u64,
     pub(crate) retain: Retain,
+    /// What is before it is not merged: it could not be.
+    pub(crate) merge_from: Seq,
 }
 
 impl Sealer {
@@ -150,27 +153,42 @@ impl Drop for Sealer {
 }
 
 impl Work {
-    fn run(self, to_do: &Receiver<Job>, ready: &Sender<Prepared>) -> Result<(), Error> {
+    fn run(mut self, to_do: &Receiver<Job>, ready: &Sender<Prepared>) -> Result<(), Error> {
         let mut number = LogNumber::FIRST;
-        let mut next = to_do.recv().ok();
-        while let Some(job) = next {
-            let is_sealed = matches!(job, Job::Seal(_));
-            match job {
-                Job::Prepare => {
-                    // Nobody takes it if the writer has gone.
-                    let _ = ready.send(self.make_log(number)?);
-                    number = number.next();
-                }
-                Job::Seal(full) => self.seal(full)?,
-            }
+        while let Ok(job) = to_do.recv() {
+            self.work(job, &mut number, ready)?;
             // Merging can wait, and the writer should not.
-            next = to_do.try_recv().ok();
-            while is_sealed && next.is_none() && self.merge_two()? {
-                next = to_do.try_recv().ok();
+            loop {
+                match to_do.try_recv() {
+                    Ok(job) => self.work(job, &mut number, ready)?,
+                    Err(TryRecvError::Empty) if self.merge_some()? => {}
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => {
+                        // Who ends a recording waits for this: the rest is merged another time.
+                        self.merge_some()?;
+                        return Ok(());
+                    }
+                }
             }
-            next = next.or_else(|| to_do.recv().ok());
         }
         Ok(())
+    }
+
+    fn work(
+        &self,
+        job: Job,
+        number: &mut LogNumber,
+        ready: &Sender<Prepared>,
+    ) -> Result<(), Error> {
+        match job {
+            Job::Prepare => {
+                // Nobody takes it if the writer has gone.
+                let _ = ready.send(self.make_log(*number)?);
+                *number = number.next();
+                Ok(())
+            }
+            Job::Seal(full) => self.seal(full),
+        }
     }
 
     fn make_log(&self, number: LogNumber) -> Result<Prepared, Error> {
@@ -221,27 +239,42 @@ impl Work {
         Ok(())
     }
 
-    /// Merges two segments if that is worthwhile; whether it was. A tape is as good without: what
-    /// there is no room for is left.
-    fn merge_two(&self) -> Result<bool, Error> {
-        let catalog = self.live.catalog();
-        let Some(range) = merge::plan(&catalog, self.segment_size) else { return Ok(false) };
-        let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
-        let high = before.map(|listed| listed.times.high).unwrap_or_default();
-        let parts = catalog.segments.get(range.clone()).unwrap_or_default();
-        let merged = match self.tape().merge(parts, high, &catalog.gaps) {
-            Ok(Some(merged)) => merged,
-            Err(Error::DiskFull { .. }) => {
-                disk::remove_file(&layout::unfinished_merge(&self.path))?;
+    /// Merges some segments if that is worthwhile; whether it was. A tape is as good without: what
+    /// there is no room for, or cannot be read, is left.
+    fn merge_some(&mut self) -> Result<bool, Error> {
+        loop {
+            let catalog = self.live.catalog();
+            let from = catalog.position(self.merge_from);
+            let Some(range) = merge::plan(&catalog, from, self.segment_size) else {
                 return Ok(false);
-            }
-            // Damage is for whoever verifies the tape; a recording does not end over it.
-            Ok(None) | Err(Error::Damaged { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        self.commit(&catalog.replaced(range.clone(), merged))?;
-        self.remove(parts)?;
-        Ok(true)
+            };
+            let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
+            let high = before.map(|listed| listed.times.high).unwrap_or_default();
+            let parts = catalog.segments.get(range.clone()).unwrap_or_default();
+            let damage = match self.tape().merge(parts, high, &catalog.gaps) {
+                Ok(Some(merged)) => {
+                    self.commit(&catalog.replaced(range, merged))?;
+                    self.remove(parts)?;
+                    return Ok(true);
+                }
+                Ok(None) => None,
+                Err(Error::Damaged { damage, .. }) => damage.events,
+                Err(Error::DiskFull { .. }) => {
+                    disk::remove_file(&layout::unfinished_merge(&self.path))?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+            disk::remove_file(&layout::unfinished_merge(&self.path))?;
+            // Damage is for whoever verifies the tape. A recording does not end over it, and merges
+            // what lies behind it.
+            let damage = damage.filter(|events| !events.is_empty());
+            let hit = |listed: &&Listed| {
+                damage.as_ref().is_some_and(|events| listed.events().contains(&events.start))
+            };
+            let left = parts.iter().find(hit).or(parts.last());
+            self.merge_from = left.map_or(self.merge_from, |listed| listed.end);
+        }
     }
 
     fn retain(&self) -> Result<(), Error> {
@@ -252,9 +285,16 @@ impl Work {
             return Ok(());
         }
         let going = catalog.segments.get(..count).unwrap_or_default().to_vec();
-        let mut left = retain::drop_first(&catalog, count, now);
-        left.kinds = rebuild::kinds(&self.path, &left.segments)?;
-        self.commit(&left)?;
+        let mut held = KindCounts::default();
+        for listed in &going {
+            // What cannot be read any more stays counted: a recording does not end over it, and
+            // whoever verifies the tape is told.
+            let totals = listed.open_existing(&self.path).and_then(|segment| segment.totals());
+            if let Ok(totals) = totals {
+                held.add(&totals.kinds);
+            }
+        }
+        self.commit(&retain::drop_first(&catalog, count, &held, now))?;
         self.remove(&going)
     }
 

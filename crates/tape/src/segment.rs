@@ -25,6 +25,8 @@ mod write;
 
 pub(crate) use footer::Footer;
 pub(crate) use index::{Entry, Index, KindNumber};
+#[cfg(test)]
+pub(crate) use kinds::MAX_KINDS;
 pub(crate) use kinds::{Kind, KindCounts, Kinds};
 pub(crate) use read::Segment;
 pub(crate) use totals::{Totals, append_arrivals, arrivals_from};

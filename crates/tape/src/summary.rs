@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use changetape_core::{Arrival, ClusterTime, Namespace, OperationType, Seq, WallTime};
 
 use crate::block::Times;
+use crate::catalog::Catalog;
 use crate::segment::{Kind, KindCounts, Kinds};
 use crate::{Base, BaseSummary, Checkpoint, Dropped, Error, Gap, TapeReader};
 
@@ -100,8 +101,11 @@ impl TapeReader {
     /// # Errors
     /// See [`Error`].
     pub fn summary(&self) -> Result<Summary, Error> {
-        // Before the end is asked for, so that nothing between them is left out.
-        let catalog = self.catalog();
+        self.count(&*self.whole_catalog()?)
+    }
+
+    /// Counts what a catalog says, and what follows it by now.
+    fn count(&self, catalog: &Catalog) -> Result<Summary, Error> {
         let mut summary = Summary {
             start: catalog.start(),
             end: self.end(),
@@ -124,7 +128,8 @@ impl TapeReader {
         summary.add_kinds(catalog.kinds.clone());
         let mut kinds = Kinds::default();
         for block in self.blocks(catalog.next) {
-            let block = block?;
+            // What has been sealed meanwhile may have been merged with what is counted.
+            let block = block?.starting_at(catalog.next);
             kinds.add(&block);
             summary.events += block.len() as u64;
             summary.blocks += 1;
@@ -152,5 +157,39 @@ fn tally<T: Ord>(
         counts.insert(kind, events);
     } else {
         *others += events;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{TapeOptions, samples};
+
+    #[test]
+    fn what_is_merged_with_what_was_counted_is_not_counted_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        let options = TapeOptions { seal_after: Duration::ZERO, ..TapeOptions::default() };
+        let mut writer = options.create(&path, samples::metadata()).unwrap();
+        let reader = writer.reader();
+        let mut next = 0;
+        let mut append_until = |is_enough: &dyn Fn(&Catalog) -> bool| {
+            while !is_enough(&reader.catalog()) {
+                samples::append(&mut writer, next..next + 1);
+                next += 1;
+            }
+        };
+        append_until(&|catalog| catalog.next > Seq::ZERO);
+        let known = reader.catalog();
+        append_until(&|catalog| catalog.segments.len() > 20);
+        // With its end everything is merged.
+        writer.close().unwrap();
+        let now = reader.catalog();
+        let holding = now.segments.iter().find(|listed| listed.events().contains(&known.next));
+        assert!(holding.unwrap().first < known.next, "merged with what was counted");
+        let summary = reader.count(&known).unwrap();
+        assert_eq!((summary.events, summary.namespaces.values().sum()), (next, next));
     }
 }

@@ -89,8 +89,10 @@ fn stored(n: usize) -> io::Result<u32> {
 /// Cuts a batch into runs of at most [`TARGET_RAW_LEN`] bytes, and of about equal length: a short
 /// rest would have to be merged when it is sealed. An event longer than that has a run of its own.
 pub(crate) fn split(events: &[&RawDocument]) -> Vec<Range<usize>> {
-    let total: usize = events.iter().map(|event| event.as_bytes().len()).sum();
-    let goal = total / (total / TARGET_RAW_LEN + 1);
+    // How much of what is left goes into the next run.
+    let share = |left: usize| left / left.div_ceil(TARGET_RAW_LEN).max(1);
+    let mut left: usize = events.iter().map(|event| event.as_bytes().len()).sum();
+    let mut goal = share(left);
     let mut runs = Vec::new();
     let mut start = 0;
     let mut len = 0;
@@ -98,8 +100,9 @@ pub(crate) fn split(events: &[&RawDocument]) -> Vec<Range<usize>> {
         let event_len = event.as_bytes().len();
         if at > start && (len >= goal || len + event_len > TARGET_RAW_LEN) {
             runs.push(start..at);
-            start = at;
-            len = 0;
+            left -= len;
+            goal = share(left);
+            (start, len) = (at, 0);
         }
         len += event_len;
     }

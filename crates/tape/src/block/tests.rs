@@ -228,6 +228,10 @@ fn batches_are_cut_at_the_target_and_large_events_stand_alone() {
     let runs = cut(&vec![&small; per_block * 5 / 2]);
     assert_eq!((runs.len(), runs.iter().sum::<usize>()), (3, per_block * 5 / 2));
     assert!(runs.iter().all(|run| *run > per_block * 4 / 5), "none is short: {runs:?}");
+    let fifth = bson::rawdoc! {"x": "x".repeat(TARGET_RAW_LEN / 5 - 100)};
+    assert_eq!(cut(&[&fifth; 21]), [5, 4, 4, 4, 4]);
+    let whole = TARGET_RAW_LEN / fifth.as_bytes().len();
+    assert_eq!(cut(&vec![&fifth; whole]), [whole], "what fits stays together");
 }
 
 #[test]

@@ -29,6 +29,8 @@ fn segments_that_do_not_follow_one_another_are_refused() {
     refused(&|catalog| catalog.gaps.clear());
     refused(&|catalog| catalog.segments[1].first = Seq::new(16));
     refused(&|catalog| catalog.segments[0].end = Seq::new(5));
+    refused(&|catalog| catalog.segments[0].blocks = 6);
+    refused(&|catalog| catalog.segments[0].raw_bytes = u64::MAX);
 }
 
 #[test]

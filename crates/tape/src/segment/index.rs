@@ -110,8 +110,12 @@ impl Entry {
             arrivals: (arrival(AT_ARRIVALS)?, arrival(AT_ARRIVALS + ARRIVAL_LEN)?),
             kinds: listed.map(kind).collect::<Option<_>>()?,
         };
+        // So that whatever is summed of them fits.
+        let counted = entry.kinds.iter().try_fold(0_u32, |sum, (_, n)| sum.checked_add(*n));
         let sound = entry.len > 0
             && entry.events > 0
+            && counted == Some(entry.events)
+            && entry.kinds.is_sorted_by(|(a, _), (b, _)| a < b)
             && first.get().checked_add(entry.events.into()).is_some();
         sound.then_some((entry, len))
     }
@@ -150,5 +154,35 @@ impl Index {
     /// Which block holds an event.
     pub(crate) fn position(&self, seq: Seq) -> usize {
         self.0.partition_point(|entry| entry.end() <= seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_contradict_themselves_are_refused() {
+        let entry = |kinds: &[(u32, u32)]| Entry {
+            first: Seq::new(7),
+            events: 5,
+            offset: HEADER_LEN as u64,
+            len: 100,
+            raw_len: 500,
+            times: Times::default(),
+            arrivals: Default::default(),
+            kinds: kinds.iter().map(|(kind, events)| (KindNumber(*kind), *events)).collect(),
+        };
+        let read = |kinds: &[(u32, u32)]| {
+            let bytes = Index(vec![entry(kinds)]).encode();
+            Index::decode(&bytes, Seq::new(7)..Seq::new(12), HEADER_LEN as u64 + 100)
+        };
+        let sound = [(1, 2), (4, 0), (u32::MAX, 3)];
+        assert_eq!(read(&sound), Some(Index(vec![entry(&sound)])));
+        assert_eq!(read(&[(1, 2), (4, 4)]), None, "more than there are events");
+        assert_eq!(read(&[(1, 2)]), None, "fewer");
+        assert_eq!(read(&[(4, 3), (1, 2)]), None, "out of order");
+        assert_eq!(read(&[(1, 2), (1, 3)]), None, "one kind twice");
+        assert_eq!(read(&[(1, u32::MAX), (2, 6)]), None, "more than can be counted");
     }
 }

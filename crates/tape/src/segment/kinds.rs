@@ -19,8 +19,8 @@ use crate::block::Block;
 use crate::frame::documents;
 
 /// The most kinds that are listed: bounds what a reader keeps. With the longest names that the
-/// server allows, 255 bytes, they take a tenth of a frame.
-pub(crate) const MAX_KINDS: usize = 20_000;
+/// server allows, 255 bytes, they take a tenth of a frame. Few in tests, so that they are met.
+pub(crate) const MAX_KINDS: usize = if cfg!(test) { 12 } else { 20_000 };
 
 /// A namespace, where an event has one, and what happened to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,30 +41,51 @@ pub(crate) struct KindCounts {
 }
 
 impl KindCounts {
-    /// Adds what was counted elsewhere.
+    /// How many events there are; `None` if that is more than can be counted.
+    pub(crate) fn total(&self) -> Option<u64> {
+        let listed = self.list.iter().map(|(_, events)| *events);
+        listed.chain([self.others]).try_fold(0, u64::checked_add)
+    }
+
+    /// Adds what was counted elsewhere, but for kinds without an event.
     pub(crate) fn add(&mut self, counted: &Self) {
-        let kinds = self.list.iter().map(|(kind, _)| kind.clone());
-        let places: HashMap<Kind, usize> = kinds.zip(0..).collect();
-        for (kind, events) in &counted.list {
+        let places = self.places();
+        for (kind, events) in counted.list.iter().filter(|(_, events)| *events > 0) {
             let place = places.get(kind).copied().unwrap_or(self.list.len());
             match self.list.get_mut(place) {
-                Some((_, total)) => *total += events,
+                Some((_, total)) => *total = total.saturating_add(*events),
                 None if place < MAX_KINDS => self.list.push((kind.clone(), *events)),
-                None => self.others += events,
+                None => self.others = self.others.saturating_add(*events),
             }
         }
-        self.others += counted.others;
+        self.others = self.others.saturating_add(counted.others);
+    }
+
+    /// Takes away what was added.
+    pub(crate) fn subtract(&mut self, counted: &Self) {
+        let places = self.places();
+        for (kind, events) in &counted.list {
+            let place = places.get(kind).and_then(|place| self.list.get_mut(*place));
+            let from = place.map_or(&mut self.others, |(_, total)| total);
+            *from = from.saturating_sub(*events);
+        }
+        self.others = self.others.saturating_sub(counted.others);
+        self.list.retain(|(_, events)| *events > 0);
     }
 
     /// Whether as much was counted here as there, in whatever order. Which kinds are beyond the
     /// list depends on the order.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        let total = |counts: &Self| {
-            counts.list.iter().map(|(_, events)| events).sum::<u64>() + counts.others
+        let sorted = |counts: &Self| {
+            let counted = counts.list.iter().filter(|(_, events)| *events > 0);
+            counted.cloned().collect::<BTreeMap<_, _>>()
         };
-        let sorted = |counts: &Self| counts.list.iter().cloned().collect::<BTreeMap<_, _>>();
         let is_listed = self.others == 0 && other.others == 0;
-        if is_listed { sorted(self) == sorted(other) } else { total(self) == total(other) }
+        if is_listed { sorted(self) == sorted(other) } else { self.total() == other.total() }
+    }
+
+    fn places(&self) -> HashMap<Kind, usize> {
+        self.list.iter().map(|(kind, _)| kind.clone()).zip(0..).collect()
     }
 
     /// Adds the fields to a document.
@@ -80,7 +101,8 @@ impl KindCounts {
     /// Reads what [`append_to`](Self::append_to) added.
     pub(crate) fn from_document(document: &RawDocument) -> Option<Self> {
         let list = documents(document, "kinds", Kind::from_document)?;
-        Some(Self { list, others: document.get_i64("others").ok()?.cast_unsigned() })
+        let counts = Self { list, others: document.get_i64("others").ok()?.cast_unsigned() };
+        (counts.list.len() <= MAX_KINDS && counts.total().is_some()).then_some(counts)
     }
 
     /// Counts events of a kind, which is told.
@@ -127,7 +149,7 @@ impl Kind {
     }
 }
 
-/// Counts the events of a segment by kind, while it is written.
+/// Counts events by kind, block by block.
 #[derive(Debug, Default)]
 pub(crate) struct Kinds {
     counts: KindCounts,
@@ -230,3 +252,6 @@ impl Kinds {
         number
     }
 }
+
+#[cfg(test)]
+mod tests;

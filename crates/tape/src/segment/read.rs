@@ -67,7 +67,9 @@ impl Segment {
         let len = self.footer.totals_len();
         let bytes = self.part(self.footer.totals_at, len)?;
         let totals = bytes.as_deref().and_then(Totals::decode);
-        let counted = |totals: &Totals| totals.events == self.footer.end.since(self.footer.first);
+        let events = self.footer.end.since(self.footer.first);
+        let counted =
+            |totals: &Totals| totals.events == events && totals.kinds.total() == Some(events);
         totals
             .filter(counted)
             .ok_or_else(|| self.damaged("its totals are not what was written", self.events()))

@@ -359,6 +359,21 @@ fn a_tape_that_is_damaged_again_is_repaired_again() {
 }
 
 #[test]
+fn segments_behind_a_damaged_one_are_merged() {
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    samples::segments_of(&path, [1; 16]);
+    let image = Image::of(&path);
+    let segment = &image.names("segments/")[2];
+    let block = image.blocks(segment)[0].bytes.clone();
+    image.with(segment, |bytes| bytes[block.end - 1] ^= 1).restore(&path);
+    samples::of_size(1 << 20).open(&path).unwrap().close().unwrap();
+    assert_eq!(TapeReader::open(&path).unwrap().summary().unwrap().segments, 4);
+    let damages = verify(&path, &mut |_, _| ()).unwrap().damages;
+    assert_eq!(named(&damages), [2].into());
+}
+
+#[test]
 fn what_was_damaged_is_kept_beside() {
     let sound = Sound::of_small_blocks();
     let path = sound.path();

@@ -104,6 +104,25 @@ fn look_again(path: &Path, ended: &AtomicBool) -> u64 {
     looks
 }
 
+/// Counts what is on the tape again and again; how often.
+fn count_again(reader: &TapeReader, ended: &AtomicBool) -> u64 {
+    let mut counts = 0;
+    while !ended.load(Ordering::SeqCst) {
+        let summary = match reader.summary() {
+            // What was about to be counted may have been dropped.
+            Err(Error::Dropped { .. }) => continue,
+            summary => summary.unwrap(),
+        };
+        let counted = Seq::new(summary.start.get() + summary.events);
+        let end = reader.end();
+        assert!(summary.end <= counted && counted <= end, "{counted} of {} to {end}", summary.end);
+        let by_namespace: u64 = summary.namespaces.values().sum();
+        assert_eq!(by_namespace, summary.events);
+        counts += 1;
+    }
+    counts
+}
+
 #[test]
 fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
     let mut random = samples::seeded();
@@ -119,6 +138,7 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
         // It takes the sender with it, so that nobody waits for a reader that has failed.
         let following = scope.spawn(move || follow(followed, watched, &seen, until));
         let looking = scope.spawn(|| look_again(&path, &ended));
+        let counting = scope.spawn(|| count_again(&reader, &ended));
         let (mut next, mut behind) = (0, 0);
         let mut rounds = 0;
         while rounds < 300 || reader.start() == Seq::ZERO || writer.sealed().segments < 20 {
@@ -142,7 +162,7 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
         writer.close().unwrap();
         drop(end);
         assert_eq!(following.join().unwrap(), next);
-        assert!(looking.join().unwrap() > 0);
+        assert!(looking.join().unwrap() > 0 && counting.join().unwrap() > 0);
         samples::check_holds_on(&reader, next);
         samples::check_holds_on(&TapeReader::open(&path).unwrap(), next);
     });
@@ -203,34 +223,6 @@ fn a_recording_begins_also_while_a_reader_seals_what_a_killed_process_left() {
         }
         drop(end);
         looking.join().unwrap();
-    });
-}
-
-#[test]
-fn a_summary_counts_each_event_once_while_segments_are_merged() {
-    let dir = samples::in_memory_dir();
-    let path = dir.path().join("orders.tape");
-    let options = samples::of_size(3_000);
-    let mut writer = options.create(&path, samples::metadata()).unwrap();
-    let reader = writer.reader();
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let counting = scope.spawn(|| {
-            while !ended.load(Ordering::SeqCst) {
-                let summary = reader.summary().unwrap();
-                let at_most = reader.end().get();
-                let events = summary.events;
-                assert!(events >= summary.end.get() && events <= at_most, "{events} of {at_most}");
-            }
-        });
-        let end = EndOnDrop(&ended);
-        let mut next = 0;
-        while next < 4_000 && !counting.is_finished() {
-            samples::append(&mut writer, next..next + 10).unwrap();
-            next += 10;
-        }
-        drop(end);
-        counting.join().unwrap();
     });
 }
 
