@@ -124,16 +124,19 @@ async fn history_that_is_lost_is_one_gap() {
         }
         assert_eq!((ids(&tape), gaps(&tape).len()), (vec![id + 1], 0));
 
+        // This one the server still has: it goes on at the oldest point, and not at the newest.
+        insert(&client, id + 3).await;
         let went_on = record(&uri, &tape, &["--on-gap", "continue", "--format", "json"]);
         let went_on = went_on.expect_code(3);
         assert_eq!(went_on.json()["gaps"], 1, "{}", went_on.stderr);
-        insert(&client, id + 3).await;
+        insert(&client, id + 4).await;
         record(&uri, &tape, &["--on-gap", "continue"]).expect_code(0);
-        assert_eq!(ids(&tape), [id + 1, id + 3], "{user}");
+        assert_eq!(ids(&tape), [id + 1, id + 3, id + 4], "{user}");
 
         let [gap] = gaps(&tape).try_into().unwrap();
         assert_eq!((gap.cause, gap.places), (GapCause::HistoryLost, 0));
-        assert!(gap.before.token.is_some() && gap.before.time < gap.after.time, "{gap:?}");
+        assert!(gap.before.token.is_some() && gap.after.token.is_some(), "{gap:?}");
+        assert!(gap.before.time < gap.after.time, "{gap:?}");
         let info = run(&["info", text(&tape)]).expect_code(0);
         assert!(info.stdout.contains("the oplog no longer reached back"), "{}", info.stdout);
 

@@ -69,8 +69,8 @@ impl Place<'_> {
 
     /// The stream at the oldest point that the server still has.
     async fn oldest(self) -> Result<Past, Opening> {
-        let mut time = self.oldest_time().await?;
         for _ in 0..ATTEMPTS {
+            let time = self.oldest_time().await?;
             let resume = Start::At(time);
             match Source::open(self.deployment, self.query, &resume).await {
                 Ok(source) => {
@@ -79,28 +79,27 @@ impl Place<'_> {
                     return Ok(Past { source, resume, gap: Some(gap), one_by_one: false });
                 }
                 // It has moved on meanwhile.
-                Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {
-                    time = ClusterTime::at_second(time.seconds.saturating_add(1));
-                }
+                Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {}
                 Err(opening) => return Err(opening),
             }
         }
         Err(Opening::Ours(Error::OplogTooFast { hosts: self.deployment.hosts().to_owned() }))
     }
 
-    /// When the server's history begins, as far as it tells: its oplog's first entry where that
-    /// may be read, and otherwise the earliest second at which it opens the stream.
+    /// When the server's history begins: the time of its oplog's first entry where that may be
+    /// read, and otherwise the earliest time at which it opens the stream. That is exact, and not
+    /// to the second: every event that it still has lies behind it.
     async fn oldest_time(self) -> Result<ClusterTime, Opening> {
         if let Ok(Some(time)) = oplog::oldest(self.deployment).await {
             return Ok(time);
         }
         let now = self.deployment.now().await.map_err(|error| Opening::Ours(error.into()))?;
-        let now = ClusterTime::from(now);
         // The server opens it at `late` and not at `early`.
-        let (mut early, mut late) = (self.resume.time().map_or(0, |t| t.seconds), now.seconds);
+        let mut early = self.resume.time().map_or(0, ClusterTime::to_bits);
+        let mut late = ClusterTime::from(now).to_bits();
         while late.saturating_sub(early) > 1 {
             let middle = early + (late - early) / 2;
-            let start = Start::At(ClusterTime::at_second(middle));
+            let start = Start::At(ClusterTime::from_bits(middle));
             match Source::open(self.deployment, self.query, &start).await {
                 Ok(_) => late = middle,
                 Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {
@@ -109,7 +108,7 @@ impl Place<'_> {
                 Err(opening) => return Err(opening),
             }
         }
-        Ok(ClusterTime::at_second(late))
+        Ok(ClusterTime::from_bits(late))
     }
 
     /// The stream behind the event that comes next, which cannot be sent; and behind those that

@@ -8,9 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-use changetape_core::Arrival;
+use changetape_core::{Arrival, ChangeEvent, ResumeToken};
 use changetape_deployment::{Deployment, is_transient};
-use changetape_tape::Gap;
+use changetape_tape::{Edge, Gap};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -143,9 +143,11 @@ impl<'a> Reader<'a> {
         }
         let (events, token) = (received.events()?, received.token()?);
         let selected = self.source.reassembler.select(&events, token, wanted)?;
+        let first = events.first().and_then(|event| ChangeEvent::from(*event).token().ok());
         Ok(selected.map(|selected| {
             self.resume = Start::After(selected.token.clone());
-            Delivery { batch: received, selected, arrival, gap: self.gap.take() }
+            let gap = self.gap.take().map(|gap| ended(gap, first, &selected.token));
+            Delivery { batch: received, selected, arrival, gap }
         }))
     }
 
@@ -237,6 +239,13 @@ impl<'a> Reader<'a> {
             Err(error) => error.into(),
         }
     }
+}
+
+/// A gap with the token of what comes behind it: the first event's, or where there is none, the
+/// stream's.
+fn ended(gap: Gap, first: Option<ResumeToken>, token: &ResumeToken) -> Gap {
+    let token = gap.after.token.or(first).unwrap_or_else(|| token.clone());
+    Gap { after: Edge { token: Some(token), time: gap.after.time }, ..gap }
 }
 
 /// One gap of two that follow one another without an event between them.
