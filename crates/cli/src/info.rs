@@ -79,7 +79,7 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
     }
     row("on disk", &disk);
     if let Some((first, last)) = summary.wall_times {
-        let millis = u64::try_from(last.as_millis() - first.as_millis()).unwrap_or(0);
+        let millis = u64::try_from(last.as_millis().saturating_sub(first.as_millis())).unwrap_or(0);
         let span = report::duration(Duration::from_millis(millis));
         row("time", &format!("{first} to {last} ({span})"));
     }

@@ -19,11 +19,11 @@ use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::lines::{LinesSink, Overwrite, Shown};
 use changetape_replayer::sink::null::NullSink;
 use changetape_replayer::{
-    Ended, Error, NamespaceMap, Outgoing, Progress, Replay, ReplayOptions, Selection, Sink, Speed,
-    Stop, Summary, Tally,
+    AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Progress, Replay, ReplayOptions,
+    Selection, Sink, Speed, Stop, Summary, Tally,
 };
 use changetape_tape::{
-    Batch, Metadata, SourceIdentity, StreamOptions, TapeReader, TapeWriter, UpdateForm,
+    Batch, Metadata, SourceIdentity, StreamOptions, TapeOptions, TapeReader, TapeWriter, UpdateForm,
 };
 use tempfile::TempDir;
 
@@ -134,6 +134,54 @@ fn everything_comes_out_once_and_in_order() {
     assert_eq!((first.as_millis(), last.as_millis()), (START, START + 4_999));
     assert!(summary.lateness.is_none());
     assert!(lines[1].contains(r#""updateDescription":{"updatedFields":{"x":"#), "{}", lines[1]);
+}
+
+/// Three segments, one damaged: the events of the others come out.
+#[test]
+fn a_damaged_segment_is_skipped_and_the_others_are_played() {
+    let tape = Tape::of(&[], 1);
+    let batches = [0..100, 100..200, 200..300];
+    for batch in batches.clone() {
+        let options = TapeOptions { segment_size: 1, ..TapeOptions::default() };
+        let mut writer = options.open(&tape.path).unwrap();
+        let events: Vec<_> = batch.map(event).collect();
+        let events: Vec<_> = events.iter().map(AsRef::as_ref).collect();
+        let token = ResumeToken::from_data("826B02A9B5000000132B022C0100296F04").unwrap();
+        let arrival = Arrival::default();
+        writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
+        writer.close().unwrap();
+    }
+    let entries = std::fs::read_dir(tape.path.join("segments")).unwrap();
+    let mut segments: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    assert_eq!(segments.len(), batches.len());
+    let play = || {
+        let sink = LinesSink::create(&tape.out(), Overwrite::Always, Shown::Plain).unwrap();
+        let missing = Missing { damage: AtDamage::Skip, ..Missing::default() };
+        let options = ReplayOptions { speed: Speed::Max, missing, ..ReplayOptions::default() };
+        let replay = Replay::new(tape.reader(), options, Box::new(sink));
+        let summary = replay.run(&Progress::default(), &Stop::default()).unwrap();
+        (numbers(&lines(&tape.out())), summary)
+    };
+    for (segment, lost) in segments.iter().zip(batches) {
+        let whole = std::fs::read(segment).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [Some(&flipped[..]), Some(&whole[..whole.len() / 2]), None] {
+            match damaged {
+                Some(bytes) => std::fs::write(segment, bytes).unwrap(),
+                None => std::fs::remove_file(segment).unwrap(),
+            }
+            let (played, summary) = play();
+            let lost = u64::from(lost.start)..u64::from(lost.end);
+            // Events of some kinds are not shown.
+            let kept = (0..300).filter(|n| n % 4 != 2 && !lost.contains(n));
+            assert_eq!(played, kept.collect::<Vec<_>>());
+            assert_eq!((summary.skipped_events(), summary.ended), (100, Ended::AtTheEnd));
+        }
+        std::fs::write(segment, whole).unwrap();
+        assert_eq!(play().1.skipped_events(), 0);
+    }
 }
 
 #[test]

@@ -84,8 +84,7 @@ impl fmt::Display for GapCause {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.places > 0 {
-            let first = Seq::new(self.at.get() - self.places);
-            let last = Seq::new(self.at.get() - 1);
+            let (first, last) = (self.first(), Seq::new(self.at.get().saturating_sub(1)));
             write!(f, "{first} to {last} missing")?;
         } else {
             write!(f, "before {}", self.at)?;
@@ -147,14 +146,15 @@ impl Gap {
         let number = |name: &str| document.get_i64(name).ok().map(i64::cast_unsigned);
         let cause = document.get_str("cause").ok()?;
         let edge = |name: &str| document.get_document(name).ok().map(Edge::from_document);
-        Some(Self {
+        let gap = Self {
             at: Seq::new(number("at")?),
             places: number("places")?,
             cause: GapCause::ALL.into_iter().find(|known| known.as_str() == cause)?,
             before: edge("before")?,
             after: edge("after")?,
             noticed: document.get_datetime("noticed").ok()?.into(),
-        })
+        };
+        (gap.places <= gap.at.get()).then_some(gap)
     }
 
     /// The gap as the log keeps it, with the number of the append that it is part of.

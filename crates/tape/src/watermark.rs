@@ -17,7 +17,6 @@
 //! it was or as it was to be.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use changetape_core::Seq;
@@ -86,12 +85,12 @@ impl Watermark {
 
     /// States that everything before `next` is durable.
     pub(crate) fn advance(&self, next: Seq) -> Result<(), Error> {
-        self.file.write_all_at(&encode(next), 0).map_err(Error::io("write", &self.path))
+        disk::write_at(&self.file, &self.path, &encode(next), 0)
     }
 
     /// Makes the watermark itself durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file.sync_data().map_err(Error::io("sync", &self.path))
+        disk::sync_file(&self.file, &self.path)
     }
 }
 
