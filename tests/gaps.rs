@@ -85,6 +85,43 @@ async fn a_quiet_stream_goes_on_after_the_oplog_has_rolled_past_its_last_event()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_told_to_go_on_elsewhere_leaves_a_gap() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let (client, uri) = (source.client().unwrap(), source.uri());
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("reset.tape");
+    let time = |at: bson::Timestamp| format!("{}:{}", at.time, at.increment);
+    let begin = time(stream::present(&client).await);
+    insert(&client, 1).await;
+    record(&uri, &tape, &["--since", &begin]).expect_code(0);
+    insert(&client, 2).await;
+    // Back to what is on it already: refused.
+    let refused = record(&uri, &tape, &["--reset", "--since", &begin]).expect_code(2);
+    assert!(refused.sentence().contains("would be on it twice"), "{}", refused.stderr);
+    assert_eq!((ids(&tape), gaps(&tape).len()), (vec![1], 0));
+    let behind = stream::present(&client).await;
+    let behind = time(bson::Timestamp { increment: behind.increment + 1, ..behind });
+    insert(&client, 3).await;
+    record(&uri, &tape, &["--reset", "--since", &behind]).expect_code(3);
+    insert(&client, 4).await;
+    record(&uri, &tape, &[]).expect_code(0);
+    assert_eq!(ids(&tape), [1, 3, 4]);
+    let [gap] = gaps(&tape).try_into().unwrap();
+    assert_eq!(gap.cause, GapCause::Reset);
+    assert!(gap.before.token.is_some() && gap.after.token.is_some(), "{gap:?}");
+    assert!(gap.before.time < gap.after.time, "{gap:?}");
+    run(&["cat", text(&tape)]).expect_code(1);
+    // From the present on, by default.
+    insert(&client, 5).await;
+    record(&uri, &tape, &["--reset"]).expect_code(3);
+    assert_eq!((ids(&tape).len(), gaps(&tape).len()), (3, 2));
+    // A new tape is begun as ever.
+    let new = directory.path().join("new.tape");
+    record(&uri, &new, &["--reset", "--since", &behind]).expect_code(0);
+    assert_eq!((ids(&new), gaps(&new).len()), (vec![3, 4, 5], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn history_that_is_lost_is_one_gap() {
     let source = ReplicaSet::single().oplog_mib(1).auth(true).start().await.unwrap();
     let client = source.client().unwrap();

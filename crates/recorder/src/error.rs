@@ -135,6 +135,19 @@ pub enum Error {
         /// The tape.
         path: PathBuf,
     },
+    /// A tape was to continue before its end.
+    #[error(
+        "{path} has the events up to {end}, and those from {since} on would be on it twice; give a \
+         --since that is later, or leave --reset out"
+    )]
+    ResetBackwards {
+        /// The tape.
+        path: PathBuf,
+        /// When it ends.
+        end: ClusterTime,
+        /// Where it was to continue.
+        since: ClusterTime,
+    },
     /// Collections that cannot be part of a base.
     #[error(
         "no base can be taken of {what} at {hosts}: leave it out of the recording with \
@@ -237,7 +250,7 @@ impl Error {
     /// Whether the user asked for what cannot be.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::TooLateForBase { .. })
+        matches!(self, Self::TooLateForBase { .. } | Self::ResetBackwards { .. })
     }
 
     /// Whether the recording was told to stop before there was anything to keep.

@@ -43,6 +43,8 @@ mod progress;
 
 pub use error::Error;
 pub use oplog::watch_oplog;
-pub use options::{Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates};
+pub use options::{
+    Continues, Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates,
+};
 pub use progress::{BaseProgress, Progress, Snapshot, State};
 pub use record::{Ending, Summary, record};

@@ -14,8 +14,11 @@ use crate::Error;
 /// One recording session.
 #[derive(Debug, Clone, Default)]
 pub struct RecordOptions {
-    /// Where a new tape begins. A tape that has a checkpoint continues there instead.
+    /// Where a new tape begins. A tape that has a checkpoint continues there instead, unless
+    /// `continues` says otherwise.
     pub since: Since,
+    /// Where a tape that is there continues.
+    pub continues: Continues,
     /// Whether a new tape begins with a base. Then it begins there, whatever `since` says.
     pub base: TakeBase,
     /// What of the deployment's changes is recorded.
@@ -28,6 +31,16 @@ pub struct RecordOptions {
     pub tape: TapeOptions,
     /// What to do where events are lost to the recording.
     pub on_gap: OnGap,
+}
+
+/// Where a tape that is there continues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Continues {
+    /// Exactly where it ends.
+    #[default]
+    AtItsEnd,
+    /// Where [`RecordOptions::since`] says, behind a gap. That must be later than its end.
+    Since,
 }
 
 /// Whether a new tape begins with a base: documents, options and indexes as they are at one

@@ -134,12 +134,9 @@ impl Place<'_> {
         }
     }
 
-    fn gap(self, cause: GapCause, after: Edge) -> Gap {
-        let before = match self.resume {
-            Start::After(token) => Edge::at(token.clone()),
-            Start::At(time) => Edge { token: None, time: Some(*time) },
-            Start::Now => Edge::default(),
-        };
+    /// A gap from the place on.
+    pub(crate) fn gap(self, cause: GapCause, after: Edge) -> Gap {
+        let before = Edge::from(self.resume);
         // The tape fills in the place.
         let at = changetape_core::Seq::ZERO;
         Gap { at, places: 0, cause, before, after, noticed: bson::DateTime::now().into() }

@@ -245,7 +245,8 @@ impl<'a> Reader<'a> {
 /// stream's.
 fn ended(gap: Gap, first: Option<ResumeToken>, token: &ResumeToken) -> Gap {
     let token = gap.after.token.or(first).unwrap_or_else(|| token.clone());
-    Gap { after: Edge { token: Some(token), time: gap.after.time }, ..gap }
+    let time = gap.after.time.or_else(|| token.cluster_time());
+    Gap { after: Edge { token: Some(token), time }, ..gap }
 }
 
 /// One gap of two that follow one another without an event between them.

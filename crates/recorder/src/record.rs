@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use changetape_core::Seq;
 use changetape_deployment::{Deployment, Identity};
 use changetape_tape::{
-    BaseSummary, Metadata, SourceIdentity, StreamOptions, TapeDraft, TapeWriter, UpdateForm,
+    BaseSummary, Checkpoint, Edge, GapCause, Metadata, SourceIdentity, StreamOptions, TapeDraft,
+    TapeWriter, UpdateForm,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,7 @@ use crate::pipeline::LargeEvents;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
-use crate::{Error, OnGap, Progress, RecordOptions, Since, TakeBase, Updates};
+use crate::{Continues, Error, OnGap, Progress, RecordOptions, Since, TakeBase, Updates};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,13 +154,26 @@ impl<'a> Session<'a> {
             (None, None)
         };
         let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
-        let resume = Start::choose(checkpoint.as_ref(), base, &options.since);
+        let left = checkpoint.clone().filter(|_| options.continues == Continues::Since);
+        let resume = match &left {
+            Some(left) => elsewhere(path, left, &options.since),
+            None => Ok(Start::choose(checkpoint.as_ref(), base, &options.since)),
+        };
+        let resume = match resume {
+            Ok(resume) => resume,
+            Err(error) => {
+                existing.map_or(Ok(()), TapeWriter::close)?;
+                return Err(error);
+            }
+        };
         let begins = checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
         if let Some(time) = base.filter(|_| options.base == TakeBase::First || checkpoint.is_none())
         {
             tracing::info!("the tape has its base, of {time}; events follow it");
         }
-        if let Some(checkpoint) = checkpoint {
+        if let Some(left) = &left {
+            tracing::info!("the tape ends before {}; the recording goes on elsewhere", left.next);
+        } else if let Some(checkpoint) = checkpoint {
             tracing::info!(
                 "the tape ends before {}; the recording continues there{}",
                 checkpoint.next,
@@ -178,13 +192,20 @@ impl<'a> Session<'a> {
         };
         let queries = queries(options, &forms, &version);
         let opened = first_form(deployment, identity, queries, &resume, options.on_gap).await;
-        let (query, past) = match opened {
+        let (query, mut past) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 existing.map_or(Ok(()), TapeWriter::close)?;
                 return Err(error);
             }
         };
+        if let Some(left) = left {
+            let resume = &Start::After(left.token);
+            let place = Place { deployment, query: &query, resume, one_by_one: false };
+            // Where the stream really begins: further on, if the source no longer had that place.
+            let after = past.gap.take().map_or(Edge::from(&past.resume), |gap| gap.after);
+            past.gap = Some(place.gap(GapCause::Reset, after));
+        }
         let target = match existing {
             Some(writer) => Target::Existing(Box::new(writer)),
             None => Target::New {
@@ -224,6 +245,17 @@ impl<'a> Session<'a> {
             elapsed: started.elapsed(),
             ending,
         })
+    }
+}
+
+/// Where a tape goes on that is told to, instead of at its end.
+fn elsewhere(path: &Path, left: &Checkpoint, since: &Since) -> Result<Start, Error> {
+    let start = Start::choose(None, None, since);
+    match (start.time(), left.token.cluster_time()) {
+        (Some(since), Some(end)) if since <= end => {
+            Err(Error::ResetBackwards { path: path.to_owned(), end, since })
+        }
+        _ => Ok(start),
     }
 }
 

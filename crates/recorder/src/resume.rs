@@ -1,7 +1,7 @@
 //! Where a recording begins: decided from values, without touching a server.
 
 use changetape_core::{ClusterTime, ResumeToken};
-use changetape_tape::Checkpoint;
+use changetape_tape::{Checkpoint, Edge};
 
 use crate::Since;
 
@@ -45,6 +45,16 @@ impl Start {
             }
             (None, None, Since::Cluster(time)) => Self::At(*time),
             (None, None, Since::Token(token)) => Self::After(token.clone()),
+        }
+    }
+}
+
+impl From<&Start> for Edge {
+    fn from(start: &Start) -> Self {
+        match start {
+            Start::After(token) => Self::at(token.clone()),
+            Start::At(time) => Self { token: None, time: Some(*time) },
+            Start::Now => Self::default(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changetape_recorder::{Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates};
+use changetape_recorder::{
+    Continues, Fetch, Limits, OnGap, RecordOptions, Request, Since, TakeBase, Updates,
+};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use super::parse::{self, Pipeline};
@@ -56,6 +58,11 @@ pub(crate) struct RecordArgs {
         help_heading = "Recording"
     )]
     since: Since,
+    /// Continue a tape that is there where --since says, and not where it ends; what lies between
+    /// is a gap on it
+    // Not from the environment: there it would leave a gap with every start.
+    #[arg(long, conflicts_with = "snapshot", help_heading = "Recording")]
+    reset: bool,
     /// Take a base first: documents, options and indexes of what is recorded, as they are at one
     /// cluster time, after which the events follow. A tape that has its base goes on as any other
     #[arg(
@@ -198,6 +205,7 @@ impl RecordArgs {
     pub(crate) fn options(&self) -> RecordOptions {
         RecordOptions {
             since: self.since.clone(),
+            continues: if self.reset { Continues::Since } else { Continues::AtItsEnd },
             base: if self.snapshot { TakeBase::First } else { TakeBase::No },
             tape: self.keeping.options(),
             on_gap: match self.on_gap {
