@@ -59,9 +59,14 @@ pub(crate) struct RecordArgs {
     )]
     since: Since,
     /// Continue a tape that is there where --since says, and not where it ends; what lies between
-    /// is a gap on it
-    // Not from the environment: there it would leave a gap with every start.
-    #[arg(long, conflicts_with = "snapshot", help_heading = "Recording")]
+    /// is a gap on it. For one run: set in the environment, it leaves a gap with every start
+    #[arg(
+        long,
+        conflicts_with = "snapshot",
+        env = "CHANGETAPE_RESET",
+        value_parser = parse::switch,
+        help_heading = "Recording"
+    )]
     reset: bool,
     /// Take a base first: documents, options and indexes of what is recorded, as they are at one
     /// cluster time, after which the events follow. A tape that has its base goes on as any other
