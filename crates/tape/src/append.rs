@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bson::raw::RawDocument;
 use changetape_core::{Arrival, ResumeToken, Seq};
@@ -21,6 +21,9 @@ use crate::{
     Checkpoint, Durability, Error, Gap, Metadata, Sealed, TapeOptions, TapeReader, disk, layout,
     opening,
 };
+
+/// How often a tape is looked through for what is too old, though nothing is sealed.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Encoded blocks, each with its first event's place.
 type NewBlocks = Vec<(Seq, Vec<u8>)>;
@@ -50,6 +53,8 @@ pub struct TapeWriter {
     taken: End,
     /// Since when something taken has not been durable.
     waiting: Option<Instant>,
+    /// When what is too old was last looked for.
+    looked: Instant,
     log: Filling,
     live: EndOnDrop,
     sealer: Sealer,
@@ -123,15 +128,14 @@ impl TapeWriter {
             path: path.clone(),
             metadata: metadata.clone(),
             live: Arc::clone(&live.0),
-            segment_size: options.segment_size,
+            limits: options.limits(),
             retain: options.retain,
-            merge_from: Seq::ZERO,
         })?;
         sealer.prepare()?;
         let prepared = sealer.next_log()?;
         live.begin_log(taken.next(), prepared.number, Arc::clone(&prepared.log));
         let log = Filling::new(prepared, &live.catalog());
-        let waiting = None;
+        let (waiting, looked) = (None, Instant::now());
         Ok(Self {
             path,
             metadata,
@@ -140,6 +144,7 @@ impl TapeWriter {
             watermark,
             taken,
             waiting,
+            looked,
             log,
             live,
             sealer,
@@ -282,14 +287,18 @@ impl TapeWriter {
         self.taken = End { checkpoint: Some(checkpoint), high };
         self.waiting.get_or_insert_with(Instant::now);
         // A log that is full is not filled further, however long it may wait.
-        let due = self.sync_due().is_none_or(|due| due <= Instant::now())
-            || self.log.fullness(&self.options) == Fullness::Overfull;
+        let due = self.sync_due().is_none_or(|due| due <= Instant::now()) || self.log.is_overfull();
         if due { self.sync() } else { Ok(()) }
     }
 
-    /// Begins another log if this one is full.
+    /// Begins another log if this one is full, and has dropped what is too old meanwhile: on a
+    /// quiet stream nothing is sealed.
     fn rotate(&mut self) -> Result<(), Error> {
-        let fullness = self.log.fullness(&self.options);
+        if self.options.retain.age.is_some() && self.looked.elapsed() >= RETAIN_EVERY {
+            self.looked = Instant::now();
+            self.sealer.retain()?;
+        }
+        let fullness = self.log.fullness(self.options.limits(), self.options.seal_after);
         if fullness >= Fullness::Half && !self.log.next_asked {
             self.log.next_asked = true;
             self.sealer.prepare()?;
@@ -376,3 +385,6 @@ impl TapeWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,12 @@
 //! `Filling`: the log that is being filled, when it is full, and the room that sealing it takes.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::catalog::Catalog;
+use crate::merge::Limits;
 use crate::sealer::{self, Prepared};
-use crate::{Error, Gap, TapeOptions};
+use crate::{Error, Gap};
 
 /// A log is sealed once its blocks take this much. sled's memory grows with its database, so
 /// this bounds it; what is sealed is merged up to the segment size. Measured:
@@ -78,11 +79,19 @@ impl Filling {
         }
     }
 
-    pub(crate) fn fullness(&self, options: &TapeOptions) -> Fullness {
-        let limit = LOG_LEN.min(options.segment_size);
-        let is_old = self.begun.is_some_and(|begun| begun.elapsed() >= options.seal_after);
+    /// Whether it takes nothing more.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.len >= MAX_LOG_LEN
+    }
+
+    /// How full it is where segments do not grow beyond some limits, and what is in a log is sealed
+    /// after some time.
+    pub(crate) fn fullness(&self, limits: Limits, seal_after: Duration) -> Fullness {
+        let limit = LOG_LEN.min(limits.len);
+        let seal_after = limits.span.map_or(seal_after, |span| span.min(seal_after));
+        let is_old = self.begun.is_some_and(|begun| begun.elapsed() >= seal_after);
         match self.len {
-            len if len >= MAX_LOG_LEN => Fullness::Overfull,
+            _ if self.is_overfull() => Fullness::Overfull,
             len if len >= limit || is_old => Fullness::Full,
             len if len >= limit / 2 => Fullness::Half,
             _ => Fullness::Empty,

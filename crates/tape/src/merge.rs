@@ -1,116 +1,97 @@
-//! Which segments to merge: decided from their sizes, without touching a file.
+//! Merging: several segments become one, a block at a time.
 //!
-//! Every clean end of a recording seals what there is, however little, and a log is sealed long
-//! before it is as large as a segment should be. So that a tape does not come to consist of
-//! thousands of small files, neighbours are merged, as in a log-structured merge tree: several at
-//! once, so that what comes of it is many times as large as the largest of them. Each event is
-//! written anew only so often as sizes grow by that factor, however the recording is cut.
+//! ```text
+//! catalog ──► plan ──► segments ──► block, block, … ──► one segment ──► catalog
+//! ```
+//! Small blocks are merged into full ones on the way, as in [sealing](crate::seal). Merging can
+//! wait and recording cannot, so whoever merges is free between two blocks: a merge of hundreds of
+//! megabytes holds nobody up for longer than one block takes.
 
-use std::ops::Range;
+mod plan;
 
-use crate::catalog::{Catalog, Listed};
+use std::path::{Path, PathBuf};
+use std::vec;
 
-/// A merged segment is at least so many times as large as the largest of its parts, unless it is as
-/// good as full or cannot grow: eight of about one size make one. Fewer would have everything
-/// written more often, more would leave more files.
-const GROWTH: u64 = 7;
+pub(crate) use plan::{Limits, plan};
 
-/// Some neighbours, from one on, that should become one segment.
-pub(crate) fn plan(catalog: &Catalog, from: usize, segment_size: u64) -> Option<Range<usize>> {
-    let segments = catalog.segments.as_slice();
-    // The oldest first: those behind them come to lie in the order in which they fill up.
-    (from..segments.len()).find_map(|start| {
-        let len = worthwhile(segments.get(start..)?, segment_size)?;
-        Some(start..start + len)
-    })
+use crate::block::High;
+use crate::catalog::Listed;
+use crate::seal::{Sealing, Tape, is_full};
+use crate::segment::{Entry, KindCounts, KindNumber, Segment};
+use crate::{Error, Gap, layout};
+
+/// Some segments on their way into one; they follow one another.
+pub(crate) struct Merging {
+    tape: PathBuf,
+    sealing: Sealing,
+    /// The segments that have not been begun.
+    parts: vec::IntoIter<Listed>,
+    part: Option<Part>,
 }
 
-/// How many of the first segments should become one; `None` if that would not pay.
-fn worthwhile(segments: &[Listed], segment_size: u64) -> Option<usize> {
-    let (mut total, mut largest, mut last) = (0, 0, None);
-    let mut found = None;
-    for (len, listed) in segments.iter().enumerate() {
-        // Segments have no holes: where places are missing, one ends.
-        let touches = last.is_none_or(|last| last == listed.first);
-        if !touches || total + listed.len > segment_size {
-            // It grows no further.
-            return if len > 1 && total >= 2 * largest { Some(len) } else { found };
-        }
-        total += listed.len;
-        largest = largest.max(listed.len);
-        last = Some(listed.end);
-        let is_full = total >= segment_size / 4 * 3;
-        if total >= GROWTH * largest || (is_full && total >= 2 * largest) {
-            found = Some(len + 1);
+/// A segment that is being copied.
+struct Part {
+    segment: Segment,
+    kinds: KindCounts,
+    /// The blocks that are left of it.
+    entries: vec::IntoIter<Entry>,
+}
+
+impl Merging {
+    /// Begins to merge some segments of the tape at a path. `high` are the latest times before
+    /// them.
+    pub(crate) fn begin(tape: &Path, parts: Vec<Listed>, high: High) -> Result<Self, Error> {
+        let sealing = Sealing::new(&layout::unfinished_merge(tape), high)?;
+        Ok(Self { tape: tape.to_owned(), sealing, parts: parts.into_iter(), part: None })
+    }
+
+    /// Goes on by a block; whether there was one.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        loop {
+            let part = match &mut self.part {
+                Some(part) => part,
+                none => match self.parts.next() {
+                    Some(listed) => none.insert(Part::open(&listed, &self.tape)?),
+                    None => return Ok(false),
+                },
+            };
+            if let Some(entry) = part.entries.next() {
+                part.copy(&entry, &mut self.sealing)?;
+                return Ok(true);
+            }
+            self.part = None;
         }
     }
-    found
+
+    /// Makes the segment durable under its name; `None` if there was no block. `gaps` are all
+    /// that the tape had when it began.
+    pub(crate) fn finish(self, tape: Tape<'_>, gaps: &[Gap]) -> Result<Option<Listed>, Error> {
+        Ok(self.sealing.finish(tape, gaps)?.map(|(listed, _)| listed))
+    }
+}
+
+impl Part {
+    fn open(listed: &Listed, tape: &Path) -> Result<Self, Error> {
+        let segment = listed.open_existing(tape)?;
+        let kinds = segment.totals()?.kinds;
+        let entries = segment.index()?.0.into_iter();
+        Ok(Self { segment, kinds, entries })
+    }
+
+    /// Copies a block: a full one as it is.
+    fn copy(&self, entry: &Entry, sealing: &mut Sealing) -> Result<(), Error> {
+        let bytes = self.segment.block_bytes(entry)?;
+        // Of what kinds the others are, only the events themselves tell.
+        let is_known = entry.kinds.iter().all(|(kind, _)| *kind != KindNumber::OTHER);
+        if is_full(entry.raw_len) && is_known {
+            let header = self.segment.check(entry, &bytes)?;
+            sealing.copy(&bytes, &header, (&entry.kinds, &self.kinds))
+        } else {
+            let block = self.segment.decode(entry, &bytes, sealing.decoder())?;
+            sealing.add(&bytes, block)
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use changetape_core::Seq;
-
-    use super::*;
-    use crate::block::Times;
-
-    fn catalog_of(lens: &[u64]) -> Catalog {
-        let segment = |(n, &len): (usize, &u64)| Listed {
-            first: Seq::new(n as u64),
-            end: Seq::new(n as u64 + 1),
-            len,
-            raw_bytes: len * 5,
-            blocks: 1,
-            arrivals: Default::default(),
-            times: Times::default(),
-        };
-        let segments: Vec<Listed> = lens.iter().enumerate().map(segment).collect();
-        Catalog { next: Seq::new(lens.len() as u64), segments, ..Catalog::default() }
-    }
-
-    #[test]
-    fn neighbours_are_merged_only_where_it_pays() {
-        let planned = |lens: &[u64]| plan(&catalog_of(lens), 0, 100);
-        assert_eq!(planned(&[]), None);
-        assert_eq!(planned(&[1]), None);
-        assert_eq!(planned(&[10; 6]), None, "too few");
-        assert_eq!(planned(&[10; 7]), Some(0..7));
-        assert_eq!(planned(&[4, 5, 4, 4, 5, 4, 4, 5]), Some(0..8), "of about one size");
-        assert_eq!(planned(&[9, 1, 1, 1, 1, 1, 1, 1]), Some(1..8), "without the large one");
-        assert_eq!(planned(&[30, 30]), None, "more may come");
-        assert_eq!(planned(&[30, 30, 30]), Some(0..3), "as good as full");
-        assert_eq!(planned(&[30, 30, 50]), Some(0..2), "the third does not fit");
-        assert_eq!(planned(&[80, 1, 1]), None, "too much to write for so little");
-        assert_eq!(planned(&[51, 50]), None, "too large together");
-        assert_eq!(planned(&[150]), None, "made when segments were allowed to be larger");
-        let mut apart = catalog_of(&[10, 10, 10]);
-        apart.segments[2].first = Seq::new(5);
-        assert_eq!(plan(&apart, 0, 100), Some(0..2), "places are missing behind them");
-        assert_eq!(plan(&apart, 1, 100), None, "only from a place on");
-        apart.segments[1].first = Seq::new(4);
-        assert_eq!(plan(&apart, 0, 100), None, "and between them");
-    }
-
-    #[test]
-    fn however_a_recording_is_cut_there_are_few_segments_and_each_byte_is_written_seldom() {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
-        for longest in [1, 10, 1000] {
-            let (mut lens, mut written, mut total) = (Vec::new(), 0, 0);
-            for _ in 0..20_000 {
-                let len = random.u64(1..=longest);
-                (total, written) = (total + len, written + len);
-                lens.push(len);
-                while let Some(range) = plan(&catalog_of(&lens), 0, 10_000) {
-                    let merged: u64 = lens.drain(range).sum();
-                    written += merged;
-                    lens.push(merged);
-                }
-            }
-            let fewest = total.div_ceil(10_000);
-            assert!((lens.len() as u64) < 2 * fewest + 40, "{} segments", lens.len());
-            assert!(written < 6 * total, "{written} bytes written for {total}");
-        }
-    }
-}
+mod tests;

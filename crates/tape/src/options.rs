@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::merge::Limits;
 use crate::{Error, Metadata, Retain, TapeWriter, create, opening};
 
 /// How a tape is written.
@@ -17,7 +18,7 @@ pub struct TapeOptions {
     pub seal_after: Duration,
     /// When events count as recorded.
     pub durability: Durability,
-    /// How much of the tape is kept.
+    /// How much of the tape is kept. Segments are smaller and sealed sooner where that is little.
     pub retain: Retain,
 }
 
@@ -49,6 +50,11 @@ impl TapeOptions {
 
     /// 5 minutes: seldom enough to cost nothing.
     pub const DEFAULT_SEAL_AFTER: Duration = Duration::from_secs(5 * 60);
+
+    /// How large segments become.
+    pub(crate) fn limits(&self) -> Limits {
+        self.retain.limits(self.segment_size)
+    }
 
     /// Makes a new tape at `path`, whole or not at all.
     ///

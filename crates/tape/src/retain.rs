@@ -1,14 +1,25 @@
 //! How much of a tape is kept: decided from the catalog, without touching a file.
 //!
 //! Only whole segments go, the oldest first, and never the newest: with it goes where the
-//! recording continues, and the live end is behind it.
+//! recording continues, and the live end is behind it. So that no more is kept than was asked for
+//! but for a small part, segments are kept small against what is kept: see [`Retain::limits`].
 
 use std::time::Duration;
 
 use changetape_core::WallTime;
 
 use crate::catalog::{Catalog, Dropped, Listed};
+use crate::merge::Limits;
 use crate::segment::KindCounts;
+
+/// A segment is at most one part in so many of what is kept.
+const PARTS: u32 = 8;
+
+/// Smaller segments would be mostly what surrounds their blocks.
+const LEAST_LEN: u64 = 1 << 20;
+
+/// Shorter ones would have the recorder make little else than logs.
+const LEAST_SPAN: Duration = Duration::from_secs(10);
 
 /// How much of a tape is kept; what is `None` drops nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +28,15 @@ pub struct Retain {
     pub age: Option<Duration>,
     /// Segments go as long as the sealed part takes more bytes on disk than this.
     pub bytes: Option<u64>,
+}
+
+impl Retain {
+    /// How large segments become of which so much is kept, and that become so large otherwise.
+    pub(crate) fn limits(self, segment_size: u64) -> Limits {
+        let len = self.bytes.map(|bytes| (bytes / u64::from(PARTS)).max(LEAST_LEN));
+        let span = self.age.map(|age| (age / PARTS).max(LEAST_SPAN));
+        Limits { len: len.map_or(segment_size, |len| len.min(segment_size)), span }
+    }
 }
 
 /// How many segments to drop from the beginning.
@@ -124,6 +144,20 @@ mod tests {
         assert_eq!(dropped(None, Some(0)), 3);
         assert_eq!(dropped(Some(15), Some(399)), 2);
         assert_eq!(plan(&Catalog::default(), Retain { age: None, bytes: Some(0) }, at(0)), 0);
+    }
+
+    #[test]
+    fn segments_are_small_against_what_is_kept() {
+        let limits = |age: Option<u64>, bytes: Option<u64>| {
+            let limits = Retain { age: age.map(Duration::from_secs), bytes }.limits(256 << 20);
+            (limits.len, limits.span.map(|span| span.as_secs()))
+        };
+        assert_eq!(limits(None, None), (256 << 20, None));
+        assert_eq!(limits(Some(800), Some(50 << 30)), (256 << 20, Some(100)));
+        assert_eq!(limits(None, Some(80 << 20)), (10 << 20, None));
+        assert_eq!(limits(Some(8), Some(100)), (1 << 20, Some(10)), "but not without bound");
+        let small = Retain { age: None, bytes: Some(100) }.limits(500);
+        assert_eq!(small.len, 500, "what was asked for is never exceeded");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! log's files ──► salvage ──► blocks ──┬──► large ones as they are ──┬──► segment ──► catalog
-//! segments ─────────────────► blocks ──┘   small ones merged ────────┘
+//! segments ────► merging ───► blocks ──┘   small ones merged ────────┘
 //! ```
 //! A block of a log is decoded before it is copied: what is about to be the only copy is known to
 //! be readable. It is not compressed again, which would save next to nothing and make sealing
@@ -15,11 +15,11 @@
 //! take the tape's lock removes what is left over.
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use changetape_core::Seq;
 
-use crate::block::{Block, BlockEncoder, Decoder, High, Merged, TARGET_RAW_LEN};
+use crate::block::{Block, BlockEncoder, Decoder, Header, High, Merged, TARGET_RAW_LEN};
 use crate::catalog::Listed;
 use crate::salvage::{Run, Salvage};
 use crate::segment::{KindCounts, KindNumber, SegmentWriter};
@@ -50,35 +50,6 @@ impl Tape<'_> {
         self.write(found.map(|found| salvage.read(found)), behind, unfinished)
     }
 
-    /// Writes one segment with what is in several, which follow one another.
-    pub(crate) fn merge(
-        self,
-        segments: &[Listed],
-        high: High,
-        gaps: &[Gap],
-    ) -> Result<Option<Listed>, Error> {
-        let path = layout::unfinished_merge(self.path);
-        let mut sealing = Sealing::new(&path, high)?;
-        for listed in segments {
-            let segment = listed.open_existing(self.path)?;
-            let kinds = segment.totals()?.kinds;
-            for entry in &segment.index()?.0 {
-                let bytes = segment.block_bytes(entry)?;
-                // Of what kinds the others are, only the events themselves tell.
-                let is_known = entry.kinds.iter().all(|(kind, _)| *kind != KindNumber::OTHER);
-                if is_full(entry.raw_len) && is_known {
-                    let header = segment.check(entry, &bytes)?;
-                    sealing.flush()?;
-                    sealing.writer.copy(&bytes, &header, (&entry.kinds, &kinds))?;
-                } else {
-                    let block = segment.decode(entry, &bytes, &mut sealing.decoder)?;
-                    sealing.add(&bytes, block)?;
-                }
-            }
-        }
-        Ok(sealing.finish(self, gaps)?.map(|(listed, _)| listed))
-    }
-
     /// Writes a segment of blocks that follow one another.
     pub(crate) fn write(
         self,
@@ -97,13 +68,13 @@ impl Tape<'_> {
 }
 
 /// Whether a block of so many uncompressed bytes stays as it is.
-fn is_full(raw_len: u32) -> bool {
+pub(crate) fn is_full(raw_len: u32) -> bool {
     usize::try_from(raw_len).is_ok_and(|raw_len| raw_len >= FULL_RAW_LEN)
 }
 
 /// A segment in the making.
-struct Sealing<'a> {
-    path: &'a Path,
+pub(crate) struct Sealing {
+    path: PathBuf,
     writer: SegmentWriter,
     encoder: BlockEncoder,
     decoder: Decoder,
@@ -111,21 +82,38 @@ struct Sealing<'a> {
     pending: Option<Merged>,
 }
 
-impl<'a> Sealing<'a> {
-    fn new(path: &'a Path, high: High) -> Result<Self, Error> {
+impl Sealing {
+    /// Begins one behind what is on the tape already, in the file at a path.
+    pub(crate) fn new(path: &Path, high: High) -> Result<Self, Error> {
         let encoder = BlockEncoder::new().map_err(Error::io("seal", path))?;
         let decoder = Decoder::new().map_err(Error::io("seal", path))?;
         let writer = SegmentWriter::new(open(path)?, path, high);
-        Ok(Self { path, writer, encoder, decoder, pending: None })
+        Ok(Self { path: path.to_owned(), writer, encoder, decoder, pending: None })
+    }
+
+    /// What decodes the blocks that are to be [added](Self::add).
+    pub(crate) fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    /// Adds a full block of another segment as it is: see [`SegmentWriter::copy`].
+    pub(crate) fn copy(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        kinds: (&[(KindNumber, u32)], &KindCounts),
+    ) -> Result<(), Error> {
+        self.flush()?;
+        self.writer.copy(bytes, header, kinds)
     }
 
     fn decode(&mut self, bytes: &[u8]) -> Result<Block, Error> {
         let decoded = self.decoder.decode(bytes);
-        decoded.map_err(|error| Error::io("seal", self.path)(std::io::Error::other(error)))
+        decoded.map_err(|error| Error::io("seal", &self.path)(std::io::Error::other(error)))
     }
 
     /// Adds a block: its bytes, and the same decoded.
-    fn add(&mut self, bytes: &[u8], block: Block) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, bytes: &[u8], block: Block) -> Result<(), Error> {
         if is_full(block.header().raw_len) {
             self.flush()?;
             return self.writer.add(bytes, &block);
@@ -143,25 +131,25 @@ impl<'a> Sealing<'a> {
 
     fn flush(&mut self) -> Result<(), Error> {
         let Some(merged) = self.pending.take() else { return Ok(()) };
-        let bytes = self.encoder.encode_merged(&merged).map_err(Error::io("seal", self.path))?;
+        let bytes = self.encoder.encode_merged(&merged).map_err(Error::io("seal", &self.path))?;
         // Read back: what was in several blocks is about to be in this one alone.
         let block = self.decode(&bytes)?;
         self.writer.add(&bytes, &block)
     }
 
     /// Makes the segment durable under its name.
-    fn finish(
+    pub(crate) fn finish(
         mut self,
         tape: Tape<'_>,
         gaps: &[Gap],
     ) -> Result<Option<(Listed, KindCounts)>, Error> {
         self.flush()?;
         let Some((footer, totals)) = self.writer.finish(gaps, tape.metadata)? else {
-            disk::remove_file(self.path)?;
+            disk::remove_file(&self.path)?;
             return Ok(None);
         };
         let listed = Listed::new(&footer, &totals);
-        disk::rename(self.path, &layout::segment(tape.path, &listed.events()))?;
+        disk::rename(&self.path, &layout::segment(tape.path, &listed.events()))?;
         Ok(Some((listed, totals.kinds)))
     }
 }
@@ -175,6 +163,3 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
         disk::create_file(path)
     }
 }
-
-#[cfg(test)]
-mod tests;

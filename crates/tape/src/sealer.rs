@@ -1,15 +1,17 @@
 //! `Sealer`: seals logs beside the recording, on a thread of its own.
 //!
 //! ```text
-//! writer ──── a full log ────► sealer: salvage, segment, catalog; then merge, retain
+//! writer ──── a full log ────► sealer: salvage, segment, catalog; then retain, merge
 //!        ◄── the next log ────         (made before it is needed)
 //! ```
 //! The writer never waits for sealing, unless logs fill faster than they can be sealed: then
-//! the live end would grow without bound. What goes wrong here the writer is told with its next
-//! append.
+//! the live end would grow without bound. Merging is done while the writer wants nothing, and what
+//! it asks for meanwhile it gets between two blocks: nothing else that is done here takes longer
+//! than sealing one log. What goes wrong here the writer is told with its next append.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -22,11 +24,12 @@ use crate::catalog::{self, Catalog, Listed};
 use crate::layout::LogNumber;
 use crate::live::Live;
 use crate::log::{Log, LogEnd};
+use crate::merge::{self, Limits, Merging};
 use crate::opening::damaged;
 use crate::salvage::Salvage;
 use crate::seal::Tape;
 use crate::segment::KindCounts;
-use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, merge, retain};
+use crate::{Checkpoint, Error, Gap, Metadata, Retain, disk, layout, retain};
 
 /// How long readers may hold a log that has been sealed; each holds it for one block.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +39,8 @@ enum Job {
     /// Make another log, before it is needed.
     Prepare,
     Seal(Full),
+    /// Drop what has become too old, though nothing is to be sealed.
+    Retain,
 }
 
 /// A log that is full, or the last one.
@@ -71,11 +76,20 @@ pub(crate) struct Work {
     pub(crate) path: PathBuf,
     pub(crate) metadata: Metadata,
     pub(crate) live: Arc<Live>,
-    /// The largest segment that is made by merging.
-    pub(crate) segment_size: u64,
+    /// How large segments become by merging.
+    pub(crate) limits: Limits,
     pub(crate) retain: Retain,
+}
+
+/// The thread.
+struct Worker {
+    work: Work,
+    to_do: Receiver<Job>,
+    ready: Sender<Prepared>,
+    /// The log that is made next.
+    number: LogNumber,
     /// What is before it is not merged: it could not be.
-    pub(crate) merge_from: Seq,
+    merge_from: Seq,
 }
 
 impl Sealer {
@@ -86,7 +100,7 @@ impl Sealer {
         let path = work.path.clone();
         let thread = std::thread::Builder::new()
             .name("seal".to_owned())
-            .spawn(move || work.run(&to_do, &ready))
+            .spawn(move || Worker::new(work, to_do, ready).run())
             .map_err(Error::io("start sealing", &path))?;
         Ok(Self { jobs: Some(jobs), prepared, thread: Some(thread) })
     }
@@ -113,6 +127,11 @@ impl Sealer {
     /// Hands a log over.
     pub(crate) fn seal(&mut self, full: Full) -> Result<(), Error> {
         self.ask(Job::Seal(full))
+    }
+
+    /// Has it looked for what has become too old.
+    pub(crate) fn retain(&mut self) -> Result<(), Error> {
+        self.ask(Job::Retain)
     }
 
     fn ask(&mut self, job: Job) -> Result<(), Error> {
@@ -152,45 +171,122 @@ impl Drop for Sealer {
     }
 }
 
-impl Work {
-    fn run(mut self, to_do: &Receiver<Job>, ready: &Sender<Prepared>) -> Result<(), Error> {
-        let mut number = LogNumber::FIRST;
-        while let Ok(job) = to_do.recv() {
-            self.work(job, &mut number, ready)?;
-            // Merging can wait, and the writer should not.
-            loop {
-                match to_do.try_recv() {
-                    Ok(job) => self.work(job, &mut number, ready)?,
-                    Err(TryRecvError::Empty) if self.merge_some()? => {}
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        // Who ends a recording waits for this: the rest is merged another time.
-                        self.merge_some()?;
-                        return Ok(());
-                    }
+impl Worker {
+    fn new(work: Work, to_do: Receiver<Job>, ready: Sender<Prepared>) -> Self {
+        Self { work, to_do, ready, number: LogNumber::FIRST, merge_from: Seq::ZERO }
+    }
+
+    /// Works until the writer has gone.
+    fn run(mut self) -> Result<(), Error> {
+        let mut may_merge = true;
+        loop {
+            let job = if may_merge {
+                self.to_do.try_recv()
+            } else {
+                self.to_do.recv().map_err(|_| TryRecvError::Disconnected)
+            };
+            match job {
+                Ok(job) => {
+                    self.work(job)?;
+                    may_merge = true;
                 }
+                Err(TryRecvError::Empty) => may_merge = self.merge_some()?,
+                Err(TryRecvError::Disconnected) => break,
             }
+            self.work.retain()?;
+        }
+        // Who ends a recording waits for this: the rest is merged another time.
+        if may_merge {
+            self.merge_some()?;
         }
         Ok(())
     }
 
-    fn work(
-        &self,
-        job: Job,
-        number: &mut LogNumber,
-        ready: &Sender<Prepared>,
-    ) -> Result<(), Error> {
+    fn work(&mut self, job: Job) -> Result<(), Error> {
         match job {
             Job::Prepare => {
                 // Nobody takes it if the writer has gone.
-                let _ = ready.send(self.make_log(*number)?);
-                *number = number.next();
-                Ok(())
+                let _ = self.ready.send(self.work.make_log(self.number)?);
+                self.number = self.number.next();
             }
-            Job::Seal(full) => self.seal(full),
+            Job::Seal(full) => self.work.seal(full)?,
+            // Done after every job.
+            Job::Retain => {}
+        }
+        Ok(())
+    }
+
+    /// Merges some segments if that is worthwhile; whether it was. A tape is as good without: what
+    /// there is no room for, or cannot be read, is left.
+    fn merge_some(&mut self) -> Result<bool, Error> {
+        loop {
+            let catalog = self.work.live.catalog();
+            let from = catalog.position(self.merge_from);
+            let Some(range) = merge::plan(&catalog, from, self.work.limits) else {
+                return Ok(false);
+            };
+            let parts = catalog.segments.get(range.clone()).unwrap_or_default();
+            let damage = match self.merge(&catalog, range.clone())? {
+                Ok(Some(merged)) => {
+                    // Others may have been added behind them.
+                    let catalog = self.work.live.catalog();
+                    self.work.commit(&catalog.replaced(range, merged))?;
+                    self.work.remove(parts)?;
+                    return Ok(true);
+                }
+                Ok(None) => None,
+                Err(Error::Damaged { damage, .. }) => damage.events,
+                Err(Error::DiskFull { .. }) => {
+                    disk::remove_file(&layout::unfinished_merge(&self.work.path))?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+            disk::remove_file(&layout::unfinished_merge(&self.work.path))?;
+            // Damage is for whoever verifies the tape. A recording does not end over it, and merges
+            // what lies behind it.
+            let damage = damage.filter(|events| !events.is_empty());
+            let hit = |listed: &&Listed| {
+                damage.as_ref().is_some_and(|events| listed.events().contains(&events.start))
+            };
+            let left = parts.iter().find(hit).or(parts.last());
+            self.merge_from = left.map_or(self.merge_from, |listed| listed.end);
         }
     }
 
+    /// Merges segments, and between two blocks does what the writer asks for. What fails there is
+    /// an error of its own, apart from the merge's.
+    fn merge(
+        &mut self,
+        catalog: &Catalog,
+        range: Range<usize>,
+    ) -> Result<Result<Option<Listed>, Error>, Error> {
+        let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
+        let high = before.map(|listed| listed.times.high).unwrap_or_default();
+        let parts = catalog.segments.get(range).unwrap_or_default().to_vec();
+        let mut merging = match Merging::begin(&self.work.path, parts, high) {
+            Ok(merging) => merging,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match merging.step() {
+                Ok(true) => self.catch_up()?,
+                Ok(false) => return Ok(merging.finish(self.work.tape(), &catalog.gaps)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    /// Does what the writer has asked for by now. Nothing is dropped: it may be being merged.
+    fn catch_up(&mut self) -> Result<(), Error> {
+        while let Ok(job) = self.to_do.try_recv() {
+            self.work(job)?;
+        }
+        Ok(())
+    }
+}
+
+impl Work {
     fn make_log(&self, number: LogNumber) -> Result<Prepared, Error> {
         let (log, end) = Log::create(&layout::log(&self.path, number))?;
         let segment = disk::create_file(&layout::unfinished_segment(&self.path, number))?;
@@ -229,52 +325,13 @@ impl Work {
         if let Some(log) = full.log {
             close(log)?;
         }
-        disk::remove_tree(&dir)?;
-        self.retain()
+        disk::remove_tree(&dir)
     }
 
     fn commit(&self, catalog: &Catalog) -> Result<(), Error> {
         catalog::write(&self.path, catalog)?;
         self.live.now_sealed(catalog.clone());
         Ok(())
-    }
-
-    /// Merges some segments if that is worthwhile; whether it was. A tape is as good without: what
-    /// there is no room for, or cannot be read, is left.
-    fn merge_some(&mut self) -> Result<bool, Error> {
-        loop {
-            let catalog = self.live.catalog();
-            let from = catalog.position(self.merge_from);
-            let Some(range) = merge::plan(&catalog, from, self.segment_size) else {
-                return Ok(false);
-            };
-            let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
-            let high = before.map(|listed| listed.times.high).unwrap_or_default();
-            let parts = catalog.segments.get(range.clone()).unwrap_or_default();
-            let damage = match self.tape().merge(parts, high, &catalog.gaps) {
-                Ok(Some(merged)) => {
-                    self.commit(&catalog.replaced(range, merged))?;
-                    self.remove(parts)?;
-                    return Ok(true);
-                }
-                Ok(None) => None,
-                Err(Error::Damaged { damage, .. }) => damage.events,
-                Err(Error::DiskFull { .. }) => {
-                    disk::remove_file(&layout::unfinished_merge(&self.path))?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            };
-            disk::remove_file(&layout::unfinished_merge(&self.path))?;
-            // Damage is for whoever verifies the tape. A recording does not end over it, and merges
-            // what lies behind it.
-            let damage = damage.filter(|events| !events.is_empty());
-            let hit = |listed: &&Listed| {
-                damage.as_ref().is_some_and(|events| listed.events().contains(&events.start))
-            };
-            let left = parts.iter().find(hit).or(parts.last());
-            self.merge_from = left.map_or(self.merge_from, |listed| listed.end);
-        }
     }
 
     fn retain(&self) -> Result<(), Error> {
@@ -324,3 +381,6 @@ fn close(log: Arc<Log>) -> Result<(), Error> {
 pub(crate) fn reserve(prepared: &Prepared, tape: &Path, len: u64) -> Result<(), Error> {
     disk::reserve(&prepared.segment, &layout::unfinished_segment(tape, prepared.number), len)
 }
+
+#[cfg(test)]
+mod tests;

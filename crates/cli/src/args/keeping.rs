@@ -33,7 +33,8 @@ pub(crate) struct KeepingArgs {
     )]
     segment_size: u64,
     /// Drop the oldest files of the tape when their events are older than this (7d), or when the
-    /// tape is larger than this (50GiB); repeatable
+    /// tape is larger than this (50GiB); repeatable. Whole files go, so they are made no larger
+    /// than an eighth of what is kept
     #[arg(
         long,
         value_name = "AGE|SIZE",

@@ -1,0 +1,126 @@
+//! Goal: whatever is being merged, the writer gets what it asks for between two blocks; and what
+//! is too old is dropped whenever it asks.
+//! Method: a merge is begun with the writer's requests already waiting; what happens on disk is
+//! noted in its order.
+
+use bson::raw::RawDocument;
+
+use super::*;
+use crate::block::{BlockEncoder, High, NewBlock};
+use crate::disk::seam::{At, Call, Script, Then};
+use crate::log::Appended;
+use crate::{TapeOptions, TapeReader, opening, samples, verify};
+
+/// Segments of so many events each, one more than are merged.
+const SEGMENTS: u64 = 8;
+const EVENTS: u64 = 5;
+
+/// A worker on a tape of segments that should be merged, and its writer's ends.
+fn worker(path: &Path) -> (Worker, Sender<Job>, Receiver<Prepared>) {
+    let alone = TapeOptions { segment_size: 1, ..TapeOptions::default() };
+    alone.create(path, samples::metadata()).unwrap().close().unwrap();
+    for segment in 0..SEGMENTS {
+        let mut writer = alone.open(path).unwrap();
+        samples::append(&mut writer, segment * EVENTS..(segment + 1) * EVENTS);
+        writer.close().unwrap();
+    }
+    let opened = opening::open(path).unwrap();
+    let options = TapeOptions::default();
+    let work = Work {
+        path: path.to_owned(),
+        metadata: opened.metadata,
+        live: Arc::new(Live::new(opened.catalog)),
+        limits: options.limits(),
+        retain: options.retain,
+    };
+    let (jobs, to_do) = channel();
+    let (ready, prepared) = channel();
+    (Worker::new(work, to_do, ready), jobs, prepared)
+}
+
+#[test]
+fn what_is_too_old_is_dropped_though_nothing_is_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let (mut worker, jobs, _prepared) = worker(&path);
+    worker.work.retain.age = Some(Duration::from_secs(1));
+    let live = Arc::clone(&worker.work.live);
+    assert_eq!(live.catalog().start(), Seq::ZERO);
+    jobs.send(Job::Retain).unwrap();
+    drop(jobs);
+    worker.run().unwrap();
+    assert_eq!(live.catalog().start(), Seq::new((SEGMENTS - 1) * EVENTS), "all but the newest");
+}
+
+/// A log that holds the events of some places.
+fn full(mut prepared: Prepared, first: u64, end: u64) -> Full {
+    let events: Vec<_> = (first..end).map(samples::event).collect();
+    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
+    let (token, arrival) = (samples::token(end), samples::arrival(first));
+    let first = Seq::new(first);
+    let new = NewBlock { first, events: &events, arrival, token: &token, high: High::default() };
+    let (block, _) = BlockEncoder::new().unwrap().encode(&new).unwrap();
+    let checkpoint = Checkpoint { token: token.clone(), next: Seq::new(end) };
+    let blocks = vec![(first, block)];
+    let appended = Appended { blocks, gap: None, checkpoint: checkpoint.clone() };
+    prepared.log.apply(appended, &mut prepared.end).unwrap();
+    prepared.log.sync(&mut prepared.end).unwrap();
+    let Prepared { number, log, .. } = prepared;
+    Full { number, log: Some(log), checkpoint: Some(checkpoint), gaps: Vec::new() }
+}
+
+#[test]
+fn what_the_writer_asks_for_does_not_wait_for_a_merge() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let (mut worker, jobs, prepared) = worker(&path);
+    let next = SEGMENTS * EVENTS;
+    worker.work(Job::Prepare).unwrap();
+    let full = full(prepared.recv().unwrap(), next, next + 3);
+
+    let script = Script::notes(dir.path());
+    jobs.send(Job::Prepare).unwrap();
+    jobs.send(Job::Seal(full)).unwrap();
+    assert!(worker.merge_some().unwrap(), "nothing was merged");
+    let calls = script.calls();
+    let at = |call: Call, file: &Path| {
+        let found = calls.iter().position(|(done, at)| *done == call && at == file);
+        found.unwrap_or_else(|| panic!("no {call:?} of {}", file.display()))
+    };
+    let begun = at(Call::Create, &layout::unfinished_merge(&path));
+    let segment = |events: Range<u64>| {
+        layout::segment(&path, &(Seq::new(events.start)..Seq::new(events.end)))
+    };
+    let made = at(Call::CreateDir, &layout::log(&path, LogNumber::FIRST.next()));
+    let sealed = at(Call::Rename, &segment(next..next + 3));
+    let merged = at(Call::Rename, &segment(0..next));
+    assert!(begun < made && made < sealed && sealed < merged, "{calls:?}");
+    drop(script);
+    assert!(prepared.try_recv().is_ok(), "the next log is there");
+
+    // Both are listed.
+    let summary = TapeReader::open(&path).unwrap().summary().unwrap();
+    assert_eq!((summary.segments, summary.events), (2, next + 3));
+    drop(worker);
+    let mut places = Vec::new();
+    for block in TapeReader::open(&path).unwrap().blocks(Seq::ZERO).map(Result::unwrap) {
+        for recorded in block.events() {
+            assert_eq!(recorded.event.as_bytes(), samples::event(recorded.seq.get()).as_bytes());
+            places.push(recorded.seq.get());
+        }
+    }
+    assert_eq!(places, (0..next + 3).collect::<Vec<_>>());
+    assert_eq!(verify(&path, &mut |_, _| ()).unwrap().damages, []);
+}
+
+#[test]
+fn what_fails_for_the_writer_during_a_merge_is_not_taken_for_the_merges_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let (mut worker, jobs, _prepared) = worker(&path);
+    // A full disk is no reason to end a recording where it is only met by a merge.
+    let _full = Script::at(dir.path(), At::Kind(Call::CreateDir, 0), Then::Fail);
+    jobs.send(Job::Prepare).unwrap();
+    let failed = worker.merge_some();
+    assert!(matches!(failed, Err(Error::DiskFull { .. })), "{failed:?}");
+}
