@@ -15,6 +15,7 @@
 mod options;
 
 // Where to begin, and with which stream.
+mod opening;
 mod pipeline;
 mod resume;
 

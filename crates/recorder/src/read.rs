@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn fatal(&self, error: mongodb::error::Error) -> Error {
+    async fn fatal(&mut self, error: mongodb::error::Error) -> Error {
         match self.deployment.identity().await {
             Ok(identity) => {
                 explain(self.deployment, &self.resume, &identity, Opening::Server(error))

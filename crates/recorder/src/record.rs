@@ -12,21 +12,17 @@ use std::time::{Duration, Instant};
 
 use changetape_core::Seq;
 use changetape_deployment::{Deployment, Identity};
-use changetape_tape::{
-    BaseSummary, Checkpoint, Edge, GapCause, Metadata, SourceIdentity, StreamOptions, TapeDraft,
-    TapeWriter, UpdateForm,
-};
+use changetape_tape::{BaseSummary, TapeDraft, TapeWriter, UpdateForm};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
 use crate::base::Base;
-use crate::failure::{explain, refuses_raw};
-use crate::past::{Past, Place};
-use crate::pipeline::LargeEvents;
+use crate::opening::{Found, first_form, metadata, queries};
+use crate::past::Past;
 use crate::read::Reader;
 use crate::resume::Start;
-use crate::source::{Opening, Query, Source};
-use crate::{Continues, Error, OnGap, Progress, RecordOptions, Since, TakeBase, Updates};
+use crate::source::Query;
+use crate::{Error, OnGap, Progress, RecordOptions, TakeBase};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,78 +131,20 @@ impl<'a> Session<'a> {
         options: &RecordOptions,
         identity: &Identity,
     ) -> Result<Self, Error> {
-        let (existing, base) = if changetape_tape::tape_exists(path) {
-            // Before it is opened, which changes it: a tape that is refused stays as it was.
-            let metadata = Metadata::read(path)?;
-            let form = match options.request.updates {
-                Updates::Auto => metadata.stream.updates,
-                Updates::Raw => UpdateForm::Raw,
-                Updates::Public => UpdateForm::Public,
-            };
-            let stream = options.request.stream(form);
-            metadata.check_continues(&identity_of(identity), &stream)?;
-            let base = changetape_tape::Base::open(path)?.map(|base| base.summary().time);
-            if options.base == TakeBase::First && base.is_none() {
-                return Err(Error::TooLateForBase { path: path.to_owned() });
-            }
-            (Some(options.tape.open(path)?), base)
-        } else {
-            (None, None)
+        let found = Found::at(path, options, identity)?;
+        let opened = match found.plan(path, options, identity) {
+            Ok(plan) => plan.open(deployment, identity, options.on_gap).await,
+            Err(error) => Err(error),
         };
-        let checkpoint = existing.as_ref().and_then(TapeWriter::checkpoint);
-        let left = checkpoint.clone().filter(|_| options.continues == Continues::Since);
-        let resume = match &left {
-            Some(left) => elsewhere(path, left, &options.since),
-            None => Ok(Start::choose(checkpoint.as_ref(), base, &options.since)),
-        };
-        let resume = match resume {
-            Ok(resume) => resume,
-            Err(error) => {
-                existing.map_or(Ok(()), TapeWriter::close)?;
-                return Err(error);
-            }
-        };
-        let begins = checkpoint.as_ref().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
-        if let Some(time) = base.filter(|_| options.base == TakeBase::First || checkpoint.is_none())
-        {
-            tracing::info!("the tape has its base, of {time}; events follow it");
-        }
-        if let Some(left) = &left {
-            tracing::info!("the tape ends before {}; the recording goes on elsewhere", left.next);
-        } else if let Some(checkpoint) = checkpoint {
-            tracing::info!(
-                "the tape ends before {}; the recording continues there{}",
-                checkpoint.next,
-                if options.since == Since::Now { "" } else { ", whatever --since says" },
-            );
-        }
-
-        let forms = match &existing {
-            Some(writer) => vec![writer.metadata().stream.updates],
-            None => options.request.updates.candidates().to_vec(),
-        };
-        // A token belongs to its pipeline, and that to the server that the tape was made from.
-        let version = match &existing {
-            Some(writer) => writer.metadata().source.server_version.clone(),
-            None => identity.server_version.clone(),
-        };
-        let queries = queries(options, &forms, &version);
-        let opened = first_form(deployment, identity, queries, &resume, options.on_gap).await;
-        let (query, mut past) = match opened {
+        let (query, past) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                existing.map_or(Ok(()), TapeWriter::close)?;
+                found.writer.map_or(Ok(()), TapeWriter::close)?;
                 return Err(error);
             }
         };
-        if let Some(left) = left {
-            let resume = &Start::After(left.token);
-            let place = Place { deployment, query: &query, resume, one_by_one: false };
-            // Where the stream really begins: further on, if the source no longer had that place.
-            let after = past.gap.take().map_or(Edge::from(&past.resume), |gap| gap.after);
-            past.gap = Some(place.gap(GapCause::Reset, after));
-        }
-        let target = match existing {
+        let begins = found.checkpoint().map_or(Seq::ZERO, |checkpoint| checkpoint.next);
+        let target = match found.writer {
             Some(writer) => Target::Existing(Box::new(writer)),
             None => Target::New {
                 path: path.to_owned(),
@@ -248,88 +186,18 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where a tape goes on that is told to, instead of at its end.
-fn elsewhere(path: &Path, left: &Checkpoint, since: &Since) -> Result<Start, Error> {
-    let start = Start::choose(None, None, since);
-    match (start.time(), left.token.cluster_time()) {
-        (Some(since), Some(end)) if since <= end => {
-            Err(Error::ResetBackwards { path: path.to_owned(), end, since })
-        }
-        _ => Ok(start),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The streams to try, one for each form of updates, on a tape that was begun with a server of
-/// some version.
-fn queries(options: &RecordOptions, forms: &[UpdateForm], version: &str) -> Vec<Query> {
-    let query = |&form: &UpdateForm| {
-        let stream = options.request.stream(form);
-        let large_events = LargeEvents::of(&stream, version);
-        Query { stream, large_events, fetch: options.fetch }
-    };
-    forms.iter().map(query).collect()
-}
-
-/// Opens the stream with the first form of updates that the server gives.
-async fn first_form(
-    deployment: &Deployment,
-    identity: &Identity,
-    queries: Vec<Query>,
-    start: &Start,
-    on_gap: OnGap,
-) -> Result<(Query, Past), Error> {
-    let mut refused = None;
-    for query in queries {
-        match Source::open(deployment, &query, start).await {
-            Ok(source) => {
-                if refused.is_some() {
-                    tracing::warn!(
-                        "{} does not show updates in their raw form; recording the public form, \
-                         which cannot always be replayed exactly",
-                        deployment.hosts()
-                    );
-                }
-                let resume = start.clone();
-                return Ok((query, Past { source, resume, gap: None, one_by_one: false }));
-            }
-            Err(Opening::Server(error)) if refuses_raw(query.stream.updates, &error) => {
-                refused = Some(error);
-            }
-            Err(Opening::Server(error)) if on_gap == OnGap::Continue => {
-                let place = Place { deployment, query: &query, resume: start, one_by_one: false };
-                let past = place.open_past(error).await;
-                return match past {
-                    Ok(past) => Ok((query, past)),
-                    Err(opening) => Err(explain(deployment, start, identity, opening)),
-                };
-            }
-            Err(opening) => return Err(explain(deployment, start, identity, opening)),
-        }
-    }
-    let hosts = deployment.hosts().to_owned();
-    match refused {
-        Some(error) => Err(Error::NoRawUpdates {
-            hosts,
-            answer: Box::new(deployment.explain(error, "open the change stream")),
-        }),
-        None => Err(Error::StreamClosed),
-    }
-}
-
-fn identity_of(identity: &Identity) -> SourceIdentity {
-    SourceIdentity {
-        replica_set: identity.replica_set.clone(),
-        replica_set_id: identity.replica_set_id,
-        server_version: identity.server_version.clone(),
-    }
-}
-
-/// What a new tape says of itself.
-fn metadata(identity: &Identity, stream: &StreamOptions) -> Metadata {
-    Metadata {
-        source: identity_of(identity),
-        stream: stream.clone(),
-        created_by: concat!("changetape ", env!("CARGO_PKG_VERSION")).to_owned(),
-        created_at: bson::DateTime::now().into(),
+    /// Compiles only as long as a session can be given to a runtime with several threads.
+    #[expect(dead_code, reason = "it is enough that it compiles")]
+    fn a_session_can_be_spawned(
+        source: &'static Deployment,
+        options: &'static RecordOptions,
+        progress: Arc<Progress>,
+        stop: &'static CancellationToken,
+    ) {
+        tokio::spawn(record(source, Path::new("orders.tape"), options, progress, stop));
     }
 }

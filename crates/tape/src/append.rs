@@ -18,8 +18,8 @@ use crate::opening::Opened;
 use crate::sealer::{Full, Prepared, Sealer, Work};
 use crate::watermark::Watermark;
 use crate::{
-    Checkpoint, Durability, Error, Gap, Metadata, Sealed, TapeOptions, TapeReader, disk, layout,
-    opening,
+    Checkpoint, Durability, Error, Gap, Metadata, Sealed, TapeOptions, TapeReader, catalog, disk,
+    layout, opening,
 };
 
 /// How often a tape is looked through for what is too old, though nothing is sealed.
@@ -134,7 +134,7 @@ impl TapeWriter {
         sealer.prepare()?;
         let prepared = sealer.next_log()?;
         live.begin_log(taken.next(), prepared.number, Arc::clone(&prepared.log));
-        let log = Filling::new(prepared, &live.catalog());
+        let log = Filling::new(prepared, catalog::len(&path)?);
         let (waiting, looked) = (None, Instant::now());
         Ok(Self {
             path,
@@ -311,8 +311,9 @@ impl TapeWriter {
         let Some(next) = next else { return Ok(()) };
         // So that a log that has lost its end is noticed, also where the power was lost.
         self.watermark.sync()?;
+        let catalog_len = catalog::len(&self.path)?;
         self.live.begin_log(self.taken.next(), next.number, Arc::clone(&next.log));
-        let next = Filling::new(next, &self.live.catalog());
+        let next = Filling::new(next, catalog_len);
         let full = std::mem::replace(&mut self.log, next);
         self.sealer.seal(Full {
             number: full.prepared.number,

@@ -357,5 +357,11 @@ pub(crate) fn write(tape: &Path, catalog: &Catalog) -> Result<(), Error> {
     disk::replace(&path, &bytes)
 }
 
+/// How long a tape's catalog is on disk, in bytes.
+pub(crate) fn len(tape: &Path) -> Result<u64, Error> {
+    let path = tape.join(layout::CATALOG);
+    Ok(std::fs::metadata(&path).map_err(Error::io("read", &path))?.len())
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::catalog::Catalog;
 use crate::merge::Limits;
 use crate::sealer::{self, Prepared};
 use crate::{Error, Gap};
@@ -55,10 +54,9 @@ pub(crate) enum Fullness {
 }
 
 impl Filling {
-    /// Begins to fill a log, behind what is sealed.
-    pub(crate) fn new(prepared: Prepared, catalog: &Catalog) -> Self {
+    /// Begins to fill a log of a tape whose catalog takes so many bytes.
+    pub(crate) fn new(prepared: Prepared, catalog_len: u64) -> Self {
         // Once as the catalog that is written beside the old one, once as the segment's totals.
-        let catalog_len = catalog.encode().map_or(0, |bytes| bytes.len() as u64);
         Self {
             prepared,
             gaps: Vec::new(),
