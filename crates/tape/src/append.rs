@@ -22,7 +22,7 @@ use crate::{
     layout, opening,
 };
 
-/// How often a tape is looked through for what is too old, though nothing is sealed.
+/// How often a tape is looked through at least for what is too old, though nothing is sealed.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Encoded blocks, each with its first event's place.
@@ -294,11 +294,14 @@ impl TapeWriter {
     /// Begins another log if this one is full, and has dropped what is too old meanwhile: on a
     /// quiet stream nothing is sealed.
     fn rotate(&mut self) -> Result<(), Error> {
-        if self.options.retain.age.is_some() && self.looked.elapsed() >= RETAIN_EVERY {
+        let limits = self.options.limits();
+        if let Some(span) = limits.span
+            && self.looked.elapsed() >= span.min(RETAIN_EVERY)
+        {
             self.looked = Instant::now();
             self.sealer.retain()?;
         }
-        let fullness = self.log.fullness(self.options.limits(), self.options.seal_after);
+        let fullness = self.log.fullness(limits, self.options.seal_after);
         if fullness >= Fullness::Half && !self.log.next_asked {
             self.log.next_asked = true;
             self.sealer.prepare()?;
