@@ -137,7 +137,7 @@ fn text(summary: &Summary, tape: &Path) -> String {
         format!(
             "{} holds {}, {} on disk",
             tape.display(),
-            report::events(summary.seqs.end.get()),
+            report::events(summary.tape_events),
             report::bytes(summary.tape_bytes),
         ),
     ];
@@ -167,6 +167,7 @@ fn json(summary: &Summary, tape: &Path) -> String {
         "bytes": summary.bytes,
         "firstSeq": summary.seqs.start.get(),
         "endSeq": summary.seqs.end.get(),
+        "tapeEvents": summary.tape_events,
         "tapeBytes": summary.tape_bytes,
         "updates": match summary.updates {
             UpdateForm::Raw => "raw",

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use changetape_core::Seq;
 use changetape_deployment::{Deployment, Identity};
-use changetape_tape::{BaseSummary, TapeDraft, TapeWriter, UpdateForm};
+use changetape_tape::{BaseSummary, TapeDraft, TapeReader, TapeWriter, UpdateForm};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
@@ -46,6 +46,8 @@ pub struct Summary {
     pub bytes: u64,
     /// The tape's first event of this session, and one past its last.
     pub seqs: std::ops::Range<Seq>,
+    /// How many events are on the tape now; not those that were dropped from it or never got there.
+    pub tape_events: u64,
     /// What the tape takes on disk.
     pub tape_bytes: u64,
     /// The form in which updates were recorded.
@@ -82,7 +84,7 @@ pub async fn record(
         None
     };
     let session = Session::open(source, path, options, &identity).await?;
-    let summary = session.run(options, progress, stop).await?;
+    let summary = session.run(path, options, progress, stop).await?;
     Ok(Summary { base, ..summary })
 }
 
@@ -157,6 +159,7 @@ impl<'a> Session<'a> {
 
     async fn run(
         self,
+        path: &Path,
         options: &RecordOptions,
         progress: Arc<Progress>,
         stop: &CancellationToken,
@@ -171,10 +174,17 @@ impl<'a> Session<'a> {
         appender.finish().await?;
         let ending = read?;
         let done = progress.snapshot();
+        // Where nothing came there may be none.
+        let tape_events = if changetape_tape::tape_exists(path) {
+            TapeReader::open(path)?.summary()?.events
+        } else {
+            0
+        };
         Ok(Summary {
             events: done.events,
             bytes: done.bytes,
             seqs: self.begins..done.end,
+            tape_events,
             tape_bytes: done.tape_bytes,
             updates: self.query.stream.updates,
             base: None,
