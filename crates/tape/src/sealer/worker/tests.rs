@@ -1,15 +1,19 @@
-//! Goal: whatever is being merged, the writer gets what it asks for between two blocks; and what
-//! is too old is dropped whenever it asks.
-//! Method: a merge is begun with the writer's requests already waiting; what happens on disk is
-//! noted in its order.
+//! Goal: merging waits for calm; whatever is being merged, the writer gets what it asks for between
+//! two blocks; and what is too old is dropped whenever it asks.
+//! Method: a worker without a thread, whose writer is the test. A merge is begun with the writer's
+//! requests already waiting; what happens on disk is noted in its order.
+
+use std::path::Path;
+use std::sync::mpsc::channel;
 
 use bson::raw::RawDocument;
 
 use super::*;
 use crate::block::{BlockEncoder, High, NewBlock};
 use crate::disk::seam::{At, Call, Script, Then};
+use crate::live::Live;
 use crate::log::Appended;
-use crate::{TapeOptions, TapeReader, opening, samples, verify};
+use crate::{Checkpoint, TapeOptions, TapeReader, opening, samples, verify};
 
 /// Segments of so many events each, one more than are merged.
 const SEGMENTS: u64 = 8;
@@ -123,4 +127,51 @@ fn what_fails_for_the_writer_during_a_merge_is_not_taken_for_the_merges_failure(
     jobs.send(Job::Prepare).unwrap();
     let failed = worker.merge_some();
     assert!(matches!(failed, Err(Error::DiskFull { .. })), "{failed:?}");
+}
+
+#[test]
+fn merging_waits_for_calm_unless_too_much_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let (mut worker, _jobs, prepared) = worker(&path);
+    assert_eq!(worker.patience(false), None, "there is nothing to merge");
+    assert_eq!(worker.patience(true), Some(Duration::ZERO), "nothing has come yet");
+    worker.work(Job::Prepare).unwrap();
+    let next = SEGMENTS * EVENTS;
+    let full = full(prepared.recv().unwrap(), next, next + 3);
+    worker.work(Job::Seal(full)).unwrap();
+    let sealed = worker.calm_since;
+    let patience = worker.patience(true).unwrap();
+    assert!(patience <= CALM && patience + sealed.elapsed() >= CALM, "{patience:?}");
+    worker.calm_since = sealed.checked_sub(CALM).unwrap();
+    assert_eq!(worker.patience(true), Some(Duration::ZERO), "calm for long enough");
+
+    worker.calm_since = Instant::now() + CALM;
+    let mut catalog = Catalog::clone(&worker.work.live.catalog());
+    let small = catalog.segments.last().unwrap().clone();
+    catalog.segments.resize(MOST_SMALL, small.clone());
+    worker.work.live.now_sealed(catalog.clone());
+    assert!(worker.patience(true).unwrap() >= CALM);
+    catalog.segments.push(small);
+    worker.work.live.now_sealed(catalog);
+    assert_eq!(worker.patience(true), Some(Duration::ZERO), "crowded");
+}
+
+#[test]
+fn the_end_of_a_recording_does_not_wait_for_a_large_merge() {
+    // As the catalog has it; what is in the files is not looked at before they are merged.
+    for (len, begun) in [(LAST_LEN / SEGMENTS, true), (LAST_LEN / 2 + 1, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        let (mut worker, jobs, _prepared) = worker(&path);
+        let mut catalog = Catalog::clone(&worker.work.live.catalog());
+        catalog.segments.iter_mut().for_each(|listed| listed.len = len);
+        worker.work.live.now_sealed(catalog);
+        worker.calm_since = Instant::now() + CALM;
+        drop(jobs);
+        let script = Script::notes(dir.path());
+        worker.run().unwrap();
+        let merge = (Call::Create, layout::unfinished_merge(&path));
+        assert_eq!(script.calls().contains(&merge), begun, "segments of {len} bytes");
+    }
 }
