@@ -35,7 +35,7 @@ fn ids(tape: &Path) -> Vec<i32> {
 }
 
 /// Writes elsewhere until the oplog begins later than a cluster time.
-async fn roll_over(client: &Client, past: Timestamp) {
+pub(crate) async fn roll_over(client: &Client, past: Timestamp) {
     let noise = client.database("noise").collection::<Document>("c");
     let oplog = client.database("local").collection::<Document>("oplog.rs");
     let padding = "x".repeat(50_000);

@@ -12,6 +12,7 @@
 mod bad_input;
 mod base;
 mod diff_against_server;
+mod full_disk;
 mod gaps;
 mod large_events;
 mod metrics;
@@ -27,3 +28,4 @@ mod replay_applies;
 mod replay_is_identical;
 mod source_load;
 mod stream;
+mod watched;

@@ -2,98 +2,17 @@
 //!
 //! Method: a recorder serves its pages on a port that the system chooses and its log names; they
 //! are fetched over plain TCP while documents are written, after the server is killed, and after
-//! it is back. Addresses that cannot be had are refused before there is a tape.
-
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Child;
-use std::time::{Duration, Instant};
+//! it is back; and across a gap and a seal, which are there because the oplog rolled over while
+//! nobody recorded, and because the segments are small. Addresses that cannot be had are refused before there is a tape.
 
 use bson::{Document, doc};
 use changetape_testkit::ReplicaSet;
 use tempfile::tempdir;
 
-use crate::program::{run, start, tape_events, text};
-
-/// A recorder with `--metrics`, killed when the test ends.
-struct Recorder {
-    process: Child,
-    address: String,
-}
-
-impl Recorder {
-    fn start(uri: &str, tape: &str) -> Self {
-        let mut process = start(&["record", uri, tape, "--metrics", "0"]);
-        let mut stderr = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("metrics are at http://") {
-            line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "the log ends before the address");
-        }
-        // Read on, or the recorder would wait for room to write.
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        let (_, after) = line.split_once("metrics are at http://").unwrap();
-        let (address, _) = after.split_once('/').unwrap();
-        Self { process, address: address.to_owned() }
-    }
-
-    /// The status and the text of a page.
-    fn get(&self, path: &str) -> (u16, String) {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        write!(connection, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned())
-    }
-
-    /// The figures of `/metrics`, by their names without what all have in common.
-    fn figures(&self) -> BTreeMap<String, f64> {
-        let (status, page) = self.get("/metrics");
-        assert_eq!(status, 200, "{page}");
-        let values = page.lines().filter(|line| !line.starts_with('#'));
-        let figure = |line: &str| {
-            let (name, value) = line.strip_prefix("changetape_recorder_")?.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        values.map(|line| figure(line).unwrap_or_else(|| panic!("{line:?}"))).collect()
-    }
-
-    /// Waits until the figures are as they should be.
-    fn until(&self, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let figures = self.figures();
-            if holds(&figures) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not {what}: {figures:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Waits until `/healthz` answers with a status, and returns what it says.
-    fn until_health(&self, status: u16) -> String {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        loop {
-            let (found, sentence) = self.get("/healthz");
-            if found == status {
-                return sentence;
-            }
-            assert!(Instant::now() < deadline, "still {found}: {sentence}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the test has noticed then.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::gaps::roll_over;
+use crate::program::{run, tape_events, text};
+use crate::stream;
+use crate::watched::{Figures, Recorder};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_and_health_follow_the_recording_and_its_source() {
@@ -102,9 +21,9 @@ async fn figures_and_health_follow_the_recording_and_its_source() {
     let coll = client.database("shop").collection::<Document>("c");
     let directory = tempdir().unwrap();
     let tape = directory.path().join("watched.tape");
-    let recorder = Recorder::start(&source.uri(), text(&tape));
+    let recorder = Recorder::start(&source.uri(), &tape, &[]);
     let is = |state: &'static str| {
-        move |figures: &BTreeMap<String, f64>| figures[&format!("state{{state=\"{state}\"}}")] > 0.5
+        move |figures: &Figures| figures[&format!("state{{state=\"{state}\"}}")] > 0.5
     };
     recorder.until("recording", is("recording"));
     assert_eq!(recorder.get("/healthz"), (200, "recording\n".to_owned()));
@@ -131,6 +50,10 @@ async fn figures_and_health_follow_the_recording_and_its_source() {
     assert!(figures["source_away_seconds"] > 10.0, "{figures:?}");
     assert_eq!((figures["events_total"], figures.get("lag_seconds")), (51.0, None));
 
+    let line = recorder.until_said("waiting for the source for ");
+    assert!(line.contains(" s, retries so far ") && line.contains("51 events"), "{line}");
+    assert!(line.contains(", last event 20"), "{line}");
+
     source.restart(0).await.unwrap();
     source.primary().await.unwrap();
     assert_eq!(recorder.until_health(200), "recording\n");
@@ -140,6 +63,60 @@ async fn figures_and_health_follow_the_recording_and_its_source() {
     assert_eq!((figures["events_total"], figures["reconnects_total"]), (52.0, 1.0));
     drop(recorder);
     assert_eq!(tape_events(&tape).len(), 52);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gaps_and_seals_are_counted_when_they_come() {
+    let source = ReplicaSet::single().oplog_mib(1).start().await.unwrap();
+    let client = source.client().unwrap();
+    let coll = client.database("quiet").collection::<Document>("c");
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("watched.tape");
+    coll.insert_one(doc! {"_id": -1}).await.unwrap();
+    let begin = stream::present(&client).await;
+    let since = format!("{}:{}", begin.time, begin.increment);
+    coll.insert_one(doc! {"_id": 0}).await.unwrap();
+    let uri = source.uri();
+    let args = ["record", &uri, text(&tape), "--include", "quiet.*", "--since", &since];
+    run(&[&args[..], &["--count", "1"]].concat()).expect_code(0);
+    roll_over(&client, stream::present(&client).await).await;
+
+    let flags = ["--on-gap", "continue", "--segment-size", "1MiB", "--format", "json"];
+    let recorder = Recorder::start(&uri, &tape, &[&args[3..], &flags].concat());
+    let figures = recorder.until("a gap", |figures| figures["gaps_total"] > 0.5);
+    assert_eq!((figures["gaps_total"], figures["seals_total"]), (1.0, 0.0));
+    assert!(!figures.contains_key("last_seal_seconds"), "{figures:?}");
+    let (mut figures, mut documents) = (figures, 0);
+    while figures["seals_total"] < 0.5 {
+        assert!(documents < 1000, "nothing is sealed: {figures:?}");
+        // Not more at once than the oplog holds, or there would be another gap.
+        for _ in 0..10 {
+            documents += 1;
+            let text: String = (0..20_000).map(|_| fastrand::alphanumeric()).collect();
+            coll.insert_one(doc! {"_id": documents, "text": text}).await.unwrap();
+        }
+        let written = f64::from(documents);
+        figures = recorder.until("all recorded", |figures| figures["events_total"] >= written);
+    }
+    assert!(figures["last_seal_seconds"] > 0.0, "{figures:?}");
+    recorder.until("its size known", |figures| figures["tape_bytes"] >= f64::from(1 << 20));
+    // What is sealed can be read from outside meanwhile.
+    let info = run(&["info", text(&tape), "--format", "json"]).expect_code(0).json();
+    assert_eq!(info["beingRecorded"], true, "{info}");
+    assert_eq!(info["gaps"].as_array().unwrap().len(), 1, "{info}");
+    assert!(info["events"].as_u64().unwrap() > 1, "{info}");
+
+    let figures = recorder.figures();
+    let summary = recorder.stop().expect_code(3).json();
+    let written = f64::from(documents);
+    assert_eq!((&summary["gaps"], &summary["events"]), (&1.into(), &documents.into()));
+    assert_eq!((figures["gaps_total"], figures["events_total"]), (1.0, written));
+    // One event is before the gap.
+    assert_eq!(
+        (figures["last_durable_seq"], figures.get("source_away_seconds")),
+        (written, Some(&0.0))
+    );
+    assert_eq!(tape_events(&tape).len(), usize::try_from(documents).unwrap() + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +131,7 @@ async fn what_may_not_be_read_is_left_out_and_the_rest_is_there() {
         admin.run_command(create).await.unwrap();
         let directory = tempdir().unwrap();
         let tape = directory.path().join("watched.tape");
-        let recorder = Recorder::start(&source.uri_as(user, "x"), text(&tape));
+        let recorder = Recorder::start(&source.uri_as(user, "x"), &tape, &[]);
         recorder.until("reading", |figures| figures.contains_key("lag_seconds"));
         if is_known {
             recorder.until("the oplog known", |f| f.contains_key("oplog_left_seconds"));
