@@ -14,6 +14,7 @@ mod base;
 mod diff_against_server;
 mod full_disk;
 mod gaps;
+mod keeping;
 mod large_events;
 mod metrics;
 mod network_cut;

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 use crate::program::{start, text};
 
 /// What the server does for recorders now, their idle cursors included.
-async fn operations(client: &mongodb::Client) -> Vec<Document> {
+pub(crate) async fn operations(client: &mongodb::Client) -> Vec<Document> {
     let stages = [
         doc! {"$currentOp": {"idleCursors": true}},
         doc! {"$match": {"$or": [{"appName": "changetape"}, {"type": "idleCursor"}]}},

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use changetape_core::Position;
 use changetape_replayer::{
-    Ended, Progress, Replay, ReplayOptions, SinkAddress, SinkOptions, Speed, Stop, Summary,
+    Ended, Progress, Replay, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed, Stop,
+    Summary,
 };
 use changetape_tape::{Gap, TapeReader};
 use serde_json::json;
@@ -89,6 +91,9 @@ impl Job<'_> {
         if let Some(unseen) = info::unseen(tape.tail()) {
             tracing::info!("left out {unseen}");
         }
+        if let Some(dropped) = dropped(&tape, &self.options.selection)? {
+            tracing::info!("left out {dropped}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let signalled = signals::stop_on_signal()?;
@@ -110,6 +115,23 @@ impl Job<'_> {
             Ok(played.context("the replay ended unexpectedly; this is a bug")??)
         })
     }
+}
+
+/// What was asked for and is no longer on the tape, in words.
+fn dropped(tape: &TapeReader, selection: &Selection) -> anyhow::Result<Option<String>> {
+    let Some(dropped) = tape.dropped() else { return Ok(None) };
+    let reaches_back = match selection.start {
+        Some(Position::Seq(start)) => start < dropped.end,
+        // Which times the dropped ones had is not known any more.
+        Some(_) | None => selection.range(tape)?.start == tape.start(),
+    };
+    let events = report::events(dropped.events);
+    Ok(reaches_back.then(|| {
+        format!(
+            "what was dropped (--retain): {events} before {}, the last of {}",
+            dropped.end, dropped.arrived
+        )
+    }))
 }
 
 fn stop_when(signalled: &CancellationToken) -> Stop {
