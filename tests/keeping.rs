@@ -43,7 +43,9 @@ fn record_all(source: &ReplicaSet, tape: &Path, since: &str, flags: &[&str]) {
     for _ in 0..6 {
         run(&[&args[..], &["--count", "50"]].concat()).expect_code(0);
     }
-    run(&[&args[..], &["--stop-when-idle", "2s"]].concat()).expect_code(0);
+    let rest = ["--stop-when-idle", "2s", "--format", "json"];
+    let ended = run(&[&args[..], &rest].concat()).expect_code(0).json();
+    assert_eq!(ended["tapeEvents"], info(tape)["events"], "what was dropped is not held: {ended}");
 }
 
 fn info(tape: &Path) -> Value {
