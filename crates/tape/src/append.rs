@@ -258,7 +258,7 @@ impl TapeWriter {
         self.waiting = None;
         // Only noted: nothing can go wrong any more.
         let _ = seam::before(Call::Acknowledge, &self.path);
-        self.live.durable(checkpoint);
+        self.live.durable(checkpoint, self.log.gaps.last());
         self.rotate()
     }
 

@@ -11,7 +11,7 @@ use changetape_core::Seq;
 use crate::catalog::Catalog;
 use crate::layout::LogNumber;
 use crate::log::{BlockBytes, Log};
-use crate::{Checkpoint, Error};
+use crate::{Checkpoint, Error, Gap};
 
 /// A tape that is being recorded.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ struct State {
     catalog: Arc<Catalog>,
     /// Logs that are not sealed, oldest first.
     logs: Vec<Unsealed>,
+    /// Gaps that are durable and not in the catalog yet, in order.
+    gaps: Vec<Gap>,
     /// Where the recording continues after what is durable.
     checkpoint: Option<Checkpoint>,
     /// One past the last durable event.
@@ -58,6 +60,7 @@ impl Live {
             end: catalog.next,
             catalog: Arc::new(catalog),
             logs: Vec::new(),
+            gaps: Vec::new(),
             ended: false,
             sealed: Sealed::default(),
         };
@@ -76,6 +79,12 @@ impl Live {
 
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
         self.lock().checkpoint.clone()
+    }
+
+    /// Where events are known to be missing before what is durable, in order.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        let state = self.lock();
+        state.catalog.gaps.iter().chain(&state.gaps).cloned().collect()
     }
 
     pub(crate) fn sealed(&self) -> Sealed {
@@ -106,9 +115,13 @@ impl Live {
         self.lock().logs.push(Unsealed { number, first, log });
     }
 
-    /// More is durable.
-    pub(crate) fn durable(&self, checkpoint: Checkpoint) {
+    /// More is durable; `gap` is the newest in the log that is being filled, if there is one.
+    pub(crate) fn durable(&self, checkpoint: Checkpoint, gap: Option<&Gap>) {
         let mut state = self.lock();
+        // With what is behind it, so that nobody reads on over a gap that is not told.
+        if let Some(gap) = gap.filter(|gap| state.gaps.last() != Some(gap)) {
+            state.gaps.push(gap.clone());
+        }
         state.end = checkpoint.next;
         state.checkpoint = Some(checkpoint);
         drop(state);
@@ -117,7 +130,9 @@ impl Live {
 
     /// The sealed part has changed.
     pub(crate) fn now_sealed(&self, catalog: Catalog) {
-        self.lock().catalog = Arc::new(catalog);
+        let mut state = self.lock();
+        state.gaps.retain(|gap| !catalog.gaps.contains(gap));
+        state.catalog = Arc::new(catalog);
     }
 
     /// A log has become part of what is sealed, or nobody is to read from it any more.

@@ -121,11 +121,14 @@ impl TapeReader {
         }
     }
 
-    /// Where events are known to be missing, in order. Those that a recording in this process
-    /// has met are among them once they are sealed.
+    /// Where events are known to be missing before [`end`](Self::end), in order. Who follows a
+    /// recording asks [`Blocks::crossed`].
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
-        self.catalog().gaps.clone()
+        match &self.source {
+            Source::Sealed(_) => self.catalog().gaps.clone(),
+            Source::Live(live) => live.gaps(),
+        }
     }
 
     /// What retention has dropped from the beginning.

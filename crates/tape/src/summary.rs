@@ -109,7 +109,7 @@ impl TapeReader {
         let mut summary = Summary {
             start: catalog.start(),
             end: self.end(),
-            gaps: catalog.gaps.clone(),
+            gaps: self.gaps(),
             dropped: catalog.dropped,
             base: self.base()?.as_ref().map(Base::summary),
             checkpoint: self.checkpoint(),

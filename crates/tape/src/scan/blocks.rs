@@ -3,10 +3,10 @@
 use changetape_core::{Namespace, OperationType, Seq};
 
 use super::TapeReader;
-use crate::Error;
 use crate::block::{Block, Decoder};
 use crate::opening::damaged;
 use crate::segment::{Index, KindNumber, Segment};
+use crate::{Error, Gap};
 
 /// Decides from what an event is about whether it is sought: its namespace and its operation
 /// type, where it has them.
@@ -14,11 +14,16 @@ pub type Keep<'a> = dyn Fn(Option<&Namespace>, Option<&OperationType>) -> bool +
 
 /// The blocks of a tape in order, each decoded and checked; ends after the first error.
 ///
-/// Blocks follow one another without a hole, but for gaps, up to the tape's end.
+/// Blocks follow one another without a hole, but for gaps, up to the tape's end. While the tape is
+/// recorded in this process more follow after a `None`: [`TapeReader::wait_for`] tells when.
 pub struct Blocks<'a> {
     reader: &'a TapeReader,
     /// The first event that was not read or skipped.
     next: Seq,
+    /// Where reading began.
+    from: Seq,
+    /// As far as gaps have been told.
+    told: Seq,
     keep: Option<Box<Keep<'a>>>,
     decoder: Option<Decoder>,
     segment: Option<Open>,
@@ -55,7 +60,8 @@ impl std::fmt::Debug for Blocks<'_> {
 impl<'a> Blocks<'a> {
     pub(super) fn new(reader: &'a TapeReader, next: Seq) -> Self {
         let (keep, decoder, segment) = (None, None, None);
-        Self { reader, next, keep, decoder, segment, begun: false, done: false }
+        let (from, told) = (next, next);
+        Self { reader, next, from, told, keep, decoder, segment, begun: false, done: false }
     }
 
     /// Leaves out blocks that hold no event for which `keep` says so; those that remain may hold
@@ -73,6 +79,20 @@ impl<'a> Blocks<'a> {
     #[must_use]
     pub fn position(&self) -> Seq {
         self.next
+    }
+
+    /// The gaps that lie between where reading began and [`position`](Self::position), each told
+    /// once. Who follows a recording asks after each block, before anything is done with it: the
+    /// gap was met after [`TapeReader::gaps`] was asked.
+    #[must_use]
+    pub fn crossed(&mut self) -> Vec<Gap> {
+        let (from, told) = (self.from, self.told);
+        self.told = self.next;
+        let crossed = |gap: &Gap| {
+            // What is on both sides of it counts, and its own places do.
+            gap.at > from && (told..self.next).contains(&gap.first().max(from))
+        };
+        self.reader.gaps().into_iter().filter(crossed).collect()
     }
 
     fn read(&mut self) -> Result<Option<Block>, Error> {

@@ -1,7 +1,9 @@
 //! Goal: a gap that was appended stays where it is, once, until retention drops what is before
-//! it; and the recording goes on behind it.
+//! it; the recording goes on behind it; and who reads the live end is told of it before what is
+//! behind it.
 //! Method: gaps among batches, over reopening, killing (a writer that is never closed), sealing
-//! and merging; at the beginning and the end of a tape, and several at one place.
+//! and merging; at the beginning and the end of a tape, and several at one place. A reader in the
+//! writer's process follows by turns with it; for one beside it see `live`.
 
 use std::path::Path;
 
@@ -116,10 +118,11 @@ fn gaps_stay_where_they_are_when_logs_are_sealed_and_segments_merged() {
             writer = options.open(&path).unwrap();
         }
     }
-    // Gaps that are sealed are seen beside the recording and in it.
+    // Gaps that are sealed are seen beside the recording, and all of them in it.
     let beside = TapeReader::open(&path).unwrap();
     assert!(matches!(beside.tail(), Tail::BeingRecorded(_)));
-    assert!(expected.starts_with(&beside.gaps()) && expected.starts_with(&writer.reader().gaps()));
+    assert!(expected.starts_with(&beside.gaps()));
+    assert_eq!(writer.reader().gaps(), expected);
     writer.close().unwrap();
     check_gaps(&path, &expected);
     // Small segments are merged as soon as there are some of one size.
@@ -190,4 +193,56 @@ fn a_gap_goes_when_what_is_before_it_is_dropped() {
     }
     assert!(expected.len() <= 1, "{expected:?}");
     assert_eq!(kept.dropped.unwrap().end, kept.start);
+}
+
+#[test]
+fn who_reads_the_live_end_is_told_of_each_gap_once_and_before_what_is_behind_it() {
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    let mut writer = samples::tape_of(&path, [5]);
+    let reader = writer.reader();
+    let mut blocks = reader.blocks(Seq::ZERO);
+    assert_eq!(blocks.next().unwrap().unwrap().end(), Seq::new(5));
+    assert_eq!(blocks.crossed(), []);
+    samples::append_gap(&mut writer, samples::gap(1), &token_behind(1)).unwrap();
+    let expected = [told(5, 1)];
+    assert_eq!(reader.gaps(), expected);
+    assert_eq!(reader.summary().unwrap().gaps, expected);
+    // Nothing has been read behind it yet.
+    assert!(blocks.next().is_none());
+    assert_eq!(blocks.crossed(), []);
+    samples::append(&mut writer, 5..8).unwrap();
+    assert_eq!(blocks.next().unwrap().unwrap().first(), Seq::new(5));
+    assert_eq!((blocks.crossed(), blocks.crossed()), (expected.to_vec(), vec![]));
+    // Who begins behind a gap does not cross it; also what is left out is on its other side.
+    let all_crossed = |from: u64, keep: bool| {
+        let mut blocks = reader.blocks(Seq::new(from)).keeping(|_, _| keep);
+        assert_eq!(blocks.by_ref().map(Result::unwrap).count(), usize::from(keep));
+        blocks.crossed()
+    };
+    assert_eq!(all_crossed(5, true), []);
+    writer.close().unwrap();
+    assert_eq!((reader.gaps(), blocks.crossed()), (expected.to_vec(), vec![]));
+    assert_eq!((all_crossed(5, true), all_crossed(4, false)), (vec![], expected.to_vec()));
+}
+
+#[test]
+fn who_begins_among_places_that_hold_nothing_is_told_so() {
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    samples::segments_of(&path, [5, 3, 4, 2]);
+    let lost = [(5, 8), (12, 14)].map(|(first, end)| {
+        std::fs::remove_file(path.join(format!("segments/{first:020}-{end:020}.seg"))).unwrap();
+        (first, end)
+    });
+    repair(&path, &mut |_, _| ()).unwrap();
+    let reader = TapeReader::open(&path).unwrap();
+    for from in 0..14 {
+        let mut blocks = reader.blocks(Seq::new(from));
+        assert!(blocks.by_ref().all(|block| block.is_ok()));
+        let crossed: Vec<u64> = blocks.crossed().iter().map(|gap| gap.at.get()).collect();
+        let expected: Vec<u64> =
+            lost.iter().map(|(_, end)| *end).filter(|end| *end > from).collect();
+        assert_eq!(crossed, expected, "from {from}");
+    }
 }

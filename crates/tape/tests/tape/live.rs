@@ -1,6 +1,6 @@
 //! Goal: whoever reads a tape while it is recorded sees each event once, in order, and only what
-//! is durable, however the recording rotates, seals, merges and drops meanwhile; and whatever
-//! else is asked of the tape is answered.
+//! is durable, and is told of each gap before what is behind it, however the recording rotates,
+//! seals, merges and drops meanwhile; and whatever else is asked of the tape is answered.
 //! Method: a writer with logs and segments so small that all of that goes on all the time, and
 //! threads that follow it: one that reads in the writer's process, one that opens the tape again
 //! and again as another process would. For single moments see `overtaken`.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use changetape_core::Seq;
 use changetape_tape::{
-    Block, Durability, Error, Retain, Tail, TapeOptions, TapeReader, TapeWriter,
+    Block, Durability, Error, Gap, Retain, Tail, TapeOptions, TapeReader, TapeWriter,
 };
 
 use crate::samples;
@@ -54,22 +54,35 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// Follows the live end until the recording ends; how far it got. Tells how far it is.
-fn follow(reader: &TapeReader, syncing: &AtomicU64, seen: &Sender<u64>, ended: &AtomicBool) -> u64 {
-    let mut next = 0;
+/// Follows the live end until the recording ends; how far it got, and which gaps it was told of.
+/// Tells how far it is.
+fn follow(
+    reader: &TapeReader,
+    syncing: &AtomicU64,
+    seen: &Sender<u64>,
+    ended: &AtomicBool,
+) -> (u64, Vec<Gap>) {
+    let (mut next, mut gaps) = (0, Vec::new());
+    let mut blocks = reader.blocks(Seq::ZERO);
     while !ended.load(Ordering::SeqCst) || Seq::new(next) < reader.end() {
         if !reader.wait_for(Seq::new(next), Duration::from_millis(10)) {
             continue;
         }
-        for block in reader.blocks(Seq::new(next)) {
+        while let Some(block) = blocks.next() {
+            let from = next;
             next = read_on(&block.unwrap(), next);
+            for gap in blocks.crossed() {
+                let between = from..next;
+                assert!(between.contains(&gap.at.get()), "{gap} among {between:?}");
+                gaps.push(gap);
+            }
             let durable = syncing.load(Ordering::SeqCst);
             assert!(next <= durable, "{next} was read, and {durable} may be durable");
             // The writer may have ended by now.
             let _ = seen.send(next);
         }
     }
-    next
+    (next, gaps)
 }
 
 /// Opens the tape again and again, and reads what is sealed; how often that was while it was
@@ -140,8 +153,12 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
         let looking = scope.spawn(|| look_again(&path, &ended));
         let counting = scope.spawn(|| count_again(&reader, &ended));
         let (mut next, mut behind) = (0, 0);
-        let mut rounds = 0;
-        while rounds < 300 || reader.start() == Seq::ZERO || writer.sealed().segments < 20 {
+        let (mut rounds, mut gaps) = (0, Vec::new());
+        while rounds < 300
+            || gaps.len() < 5
+            || reader.start() == Seq::ZERO
+            || writer.sealed().segments < 20
+        {
             rounds += 1;
             for _ in 0..random.u64(1..4) {
                 let len = random.u64(1..15);
@@ -151,17 +168,22 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
             assert!(samples::next_of(&writer) <= syncing.load(Ordering::SeqCst));
             syncing.store(next, Ordering::SeqCst);
             if random.u8(..) < 10 {
-                samples::append_gap(&mut writer, samples::gap(3), &samples::token(next)).unwrap();
+                let gap = Gap { at: Seq::new(next), ..samples::gap(rounds) };
+                samples::append_gap(&mut writer, gap.clone(), &samples::token(next)).unwrap();
+                gaps.push(gap);
             } else {
                 writer.sync().unwrap();
             }
+            assert!(gaps.ends_with(&reader.gaps()), "{gaps:?}");
             while behind + LAG < next {
                 behind = told.recv().expect("the reader has ended");
             }
         }
         writer.close().unwrap();
         drop(end);
-        assert_eq!(following.join().unwrap(), next);
+        // One at the end has nothing behind it.
+        gaps.retain(|gap| gap.at < Seq::new(next));
+        assert_eq!(following.join().unwrap(), (next, gaps));
         assert!(looking.join().unwrap() > 0 && counting.join().unwrap() > 0);
         samples::check_holds_on(&reader, next);
         samples::check_holds_on(&TapeReader::open(&path).unwrap(), next);
