@@ -65,19 +65,24 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
     move || {
         let now = progress.snapshot();
         if now.state == State::TakingBase {
-            return base_line(now.base, &mut documents);
+            return base_line(now.base, documents.per_second(now.base.documents));
         }
-        let (doing, place) = doing(&now);
-        Line {
-            text: format!(
-                "{doing}: {}, {}, {:.1} MB/s, {place}, tape {}",
-                report::events(now.events),
-                report::rate(events.per_second(now.events)),
-                bytes.per_second(now.bytes) / 1e6,
-                report::bytes(now.tape_bytes),
-            ),
-            part: None,
-        }
+        stream_line(&now, events.per_second(now.events), bytes.per_second(now.bytes))
+    }
+}
+
+/// The line while events are read, or would be if the source were there.
+fn stream_line(now: &Snapshot, events_per_second: f64, bytes_per_second: f64) -> Line {
+    let (doing, place) = doing(now);
+    Line {
+        text: format!(
+            "{doing}: {}, {}, {:.1} MB/s, {place}, tape {}",
+            report::events(now.events),
+            report::rate(events_per_second),
+            bytes_per_second / 1e6,
+            report::bytes(now.tape_bytes),
+        ),
+        part: None,
     }
 }
 
@@ -105,7 +110,7 @@ fn doing(now: &Snapshot) -> (String, String) {
 }
 
 /// The line while a base is taken. How many documents there are the server only estimates.
-fn base_line(base: BaseProgress, documents: &mut Rate) -> Line {
+fn base_line(base: BaseProgress, documents_per_second: f64) -> Line {
     let of = base.estimate.max(base.documents);
     Line {
         text: format!(
@@ -113,7 +118,7 @@ fn base_line(base: BaseProgress, documents: &mut Rate) -> Line {
             report::count(base.documents),
             report::count(of),
             report::bytes(base.bytes),
-            report::rate(documents.per_second(base.documents)),
+            report::rate(documents_per_second),
         ),
         part: Some((base.documents, of)),
     }
@@ -186,4 +191,75 @@ fn json(summary: &Summary, tape: &Path) -> String {
         },
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use changetape_core::{ClusterTime, Seq};
+
+    use super::*;
+
+    /// A recording in the middle of its life.
+    fn recording() -> Snapshot {
+        Snapshot {
+            state: State::Recording,
+            in_state: Duration::from_secs(500),
+            events: 1_204,
+            bytes: 700_000,
+            end: Seq::new(2_204),
+            tape_bytes: 300_000,
+            reconnects: 2,
+            retries: 5,
+            gaps: 1,
+            seals: 3,
+            last_seal: Duration::from_millis(250),
+            last_event: Some(ClusterTime { seconds: 1_772_366_400, increment: 4 }),
+            reached: Some(ClusterTime::at_second(1_772_366_410)),
+            lag_seconds: 0,
+            oplog_left_seconds: Some(86_400),
+            base: BaseProgress::default(),
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_the_recorder_does_and_how_far_it_is() {
+        let line = |now: Snapshot| stream_line(&now, 120.4, 1_230_000.0).text;
+        assert_eq!(
+            line(recording()),
+            "recording: 1 204 events, 120/s, 1.2 MB/s, up to date, tape 300.0 kB"
+        );
+        assert_eq!(
+            line(Snapshot { lag_seconds: 7, ..recording() }),
+            "recording: 1 204 events, 120/s, 1.2 MB/s, 7 s behind, tape 300.0 kB"
+        );
+        // How far behind it is nobody knows then.
+        let away = Duration::from_millis(12_900);
+        assert_eq!(
+            line(Snapshot { state: State::Waiting, in_state: away, lag_seconds: 7, ..recording() }),
+            "waiting for the source for 12 s, retries so far 5: 1 204 events, 120/s, 1.2 MB/s, \
+             last event 2026-03-01T12:00:00Z, tape 300.0 kB"
+        );
+        let begun = Snapshot { in_state: Duration::ZERO, ..Progress::default().snapshot() };
+        assert_eq!(
+            stream_line(&begun, 0.0, 0.0).text,
+            "opening the stream for 0 s, retries so far 0: 0 events, 0/s, 0.0 MB/s, no event yet, \
+             tape 0 B"
+        );
+    }
+
+    #[test]
+    fn the_line_of_a_base_counts_against_the_estimate() {
+        let line = |documents, estimate| {
+            base_line(BaseProgress { documents, bytes: 3_400_000, estimate }, 820.0)
+        };
+        let half = line(600, 1_200);
+        assert_eq!(half.text, "taking the base: 600 of about 1 200 documents, 3.4 MB, 820/s");
+        assert_eq!(half.part, Some((600, 1_200)));
+        // The server's estimate was too low.
+        let more = line(1_300, 1_200);
+        assert!(more.text.contains("1 300 of about 1 300 documents"), "{}", more.text);
+        assert_eq!(more.part, Some((1_300, 1_300)));
+    }
 }
