@@ -1,19 +1,15 @@
 //! Goal: a recorder of a production-like set loses nothing when its primary dies.
 //!
-//! Method: three nodes with authentication; a writer inserts numbered documents with majority
-//! write concern, retrying until each is acknowledged. The primary is killed, later restarted,
-//! and the next one stepped down, while one recorder runs through it all. The tape must hold
-//! every acknowledged document exactly once, and equal the stream read afterwards, byte for
-//! byte.
+//! Method: three nodes with authentication; several writers at once insert numbered documents with
+//! majority write concern, each retrying until its number is acknowledged. The primary is killed,
+//! later restarted, and the next one stepped down, while one recorder runs through it all. The tape
+//! must hold every acknowledged document exactly once, in its writer's order, and equal the stream
+//! read afterwards, byte for byte.
 
-use std::collections::BTreeMap;
-
-use changetape_core::ChangeEvent;
 use changetape_testkit::ReplicaSet;
 use tempfile::tempdir;
-use tokio::sync::watch;
 
-use crate::numbers::write_numbers;
+use crate::numbers::{self, Writers};
 use crate::program::{ran, start, tape_events, text};
 use crate::stream;
 
@@ -35,23 +31,17 @@ async fn a_recorder_outlives_its_primary() {
         "20s",
     ]);
 
-    let (written, mut acknowledged) = watch::channel(0_i64);
-    let (stop, stopped) = watch::channel(false);
-    let writer = tokio::spawn(write_numbers(client.clone(), written, stopped));
-
-    acknowledged.wait_for(|&n| n >= 100).await.unwrap();
+    let mut writers = Writers::start(&client).await;
+    writers.written(50).await;
     let first = source.primary().await.unwrap();
     source.kill(first);
-    let before = *acknowledged.borrow();
     // Acknowledged writes after the kill: another node has become primary.
-    acknowledged.wait_for(|&n| n >= before + 100).await.unwrap();
+    writers.written(50).await;
     source.restart(first).await.unwrap();
     source.wait_until_healthy().await.unwrap();
     source.step_down().await.unwrap();
-    let before = *acknowledged.borrow();
-    acknowledged.wait_for(|&n| n >= before + 100).await.unwrap();
-    stop.send(true).unwrap();
-    let last = writer.await.unwrap();
+    writers.written(50).await;
+    let last = writers.stop().await;
 
     let recorder = tokio::task::spawn_blocking(move || ran(recorder.wait_with_output().unwrap()));
     let recorder = recorder.await.unwrap().expect_code(0);
@@ -59,13 +49,5 @@ async fn a_recorder_outlives_its_primary() {
 
     let events = tape_events(&tape);
     stream::assert_same(&events, &stream::read(&client, stream::raw_and_expanded(), begin).await);
-    let mut seen = BTreeMap::new();
-    for raw in &events {
-        let event = ChangeEvent::from(raw.as_ref());
-        if let Some(document) = event.full_document().unwrap() {
-            *seen.entry(document.get_i64("_id").unwrap()).or_insert(0) += 1;
-        }
-    }
-    let expected: BTreeMap<i64, i32> = (0..=last).map(|n| (n, 1)).collect();
-    assert!(seen == expected, "{} documents of {} recorded once", seen.len(), expected.len());
+    numbers::check(&events, &last);
 }
