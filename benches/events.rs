@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Timestamp, doc};
-use changetape_core::{ChangeEvent, ClusterTime, ResumeToken, WallTime};
-use changetape_tape::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
+use changetape_core::{ChangeEvent, ResumeToken};
 use changetape_testkit::workload::OrderShop;
-use changetape_testkit::{ReplicaSet, target_directory};
+use changetape_testkit::{ReplicaSet, present, target_directory};
 use futures_util::StreamExt as _;
 
 /// The same shop every time.
@@ -46,20 +45,12 @@ pub fn token_after(events: &[&RawDocument]) -> Result<ResumeToken, Error> {
     Ok(ChangeEvent::from(*last).token()?)
 }
 
-/// What the tapes of benchmarks say they were recorded from.
+/// The middle of some figures.
 #[must_use]
-pub fn metadata() -> Metadata {
-    let source = SourceIdentity {
-        replica_set: "bench".to_owned(),
-        replica_set_id: None,
-        server_version: "6.0.5".to_owned(),
-    };
-    Metadata {
-        source,
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "bench".to_owned(),
-        created_at: WallTime::from_millis(0),
-    }
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn path() -> PathBuf {
@@ -70,18 +61,15 @@ async fn record() -> Result<Vec<RawDocumentBuf>, Error> {
     let source = ReplicaSet::single().start().await?;
     let client = source.client()?;
     let admin = client.database("admin");
-    let now = async || -> Result<Timestamp, Error> {
-        Ok(admin.run_command(doc! {"ping": 1}).await?.get_timestamp("operationTime")?)
-    };
-    let begin = now().await?;
+    let begin = present(&client).await?;
     OrderShop::new(SEED).steps(STEPS).run(&client).await?;
-    let end: ClusterTime = now().await?.into();
+    let end = present(&client).await?;
 
     let stage = doc! {"$changeStream": {
         "allChangesForCluster": true,
         "showExpandedEvents": true,
         "showRawUpdateDescription": true,
-        "startAtOperationTime": begin,
+        "startAtOperationTime": Timestamp::from(begin),
     }};
     let mut batches = admin.aggregate([stage]).batch().await?;
     let mut events = Vec::new();

@@ -20,9 +20,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_benches::{Error, metadata, recorded, token_after};
+use changetape_benches::{Error, median, recorded, token_after};
 use changetape_core::{Arrival, Position, Seq};
 use changetape_tape::{Batch, Codec, TapeReader, TapeWriter};
+use changetape_testkit::samples;
 
 /// Events in a batch.
 const BATCH: usize = 1000;
@@ -89,10 +90,9 @@ fn measure(dir: &Path, long: u64, rounds: usize, rate: f64) -> Result<(), Error>
         }
     }
     println!("{:44} median  (all runs)", "figure");
-    for (name, mut values) in figures {
+    for (name, values) in figures {
         let all: Vec<String> = values.iter().map(|value| format!("{value:.2}")).collect();
-        values.sort_by(f64::total_cmp);
-        let median = values.get(values.len() / 2).copied().unwrap_or_default();
+        let median = median(values);
         println!("{name:44} {median:>9.2}  ({})", all.join(" "));
     }
     Ok(())
@@ -137,7 +137,7 @@ fn append(path: &Path, bytes: u64, rate: f64) -> Result<(), Error> {
     }
     let events = recorded()?;
     let events: Vec<&RawDocument> = events.iter().map(RawDocumentBuf::as_ref).collect();
-    let mut writer = TapeWriter::create(path, metadata())?;
+    let mut writer = TapeWriter::create(path, samples::metadata())?;
     let mut took = Vec::new();
     let token = token_after(&events)?;
     let mut due = Duration::ZERO;

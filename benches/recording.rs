@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{Document, Timestamp, doc};
-use changetape_benches::Error;
+use changetape_benches::{Error, median};
+use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
 use changetape_recorder::{Limits, Progress, RecordOptions, Since, record};
-use changetape_testkit::ReplicaSet;
+use changetape_testkit::{ReplicaSet, present};
 use futures_util::StreamExt as _;
 use mongodb::Client;
 use tokio_util::sync::CancellationToken;
@@ -53,10 +54,8 @@ fn main() -> Result<(), Error> {
     })
 }
 
-fn since(value: &impl Fn(&str) -> Option<String>) -> Result<Timestamp, Error> {
-    let text = value("--since").ok_or("no --since")?;
-    let (time, increment) = text.split_once(':').ok_or("no time")?;
-    Ok(Timestamp { time: time.parse()?, increment: increment.parse()? })
+fn since(value: &impl Fn(&str) -> Option<String>) -> Result<ClusterTime, Error> {
+    Ok(value("--since").ok_or("no --since")?.parse()?)
 }
 
 async fn measure(events: u64, rounds: u64, quiet: u64) -> Result<(), Error> {
@@ -82,7 +81,7 @@ async fn measure(events: u64, rounds: u64, quiet: u64) -> Result<(), Error> {
         println!("{round:<8}{:>12.1}{:>12.1}{ratio:>10.3}", read / 1e3, recorded / 1e3);
         ratios.push(ratio);
     }
-    println!("median ratio {:.3}\n", median(&mut ratios));
+    println!("median ratio {:.3}\n", median(ratios));
     quiet_stream(&source, quiet).await
 }
 
@@ -90,11 +89,11 @@ async fn measure(events: u64, rounds: u64, quiet: u64) -> Result<(), Error> {
 fn started(
     phase: &str,
     uri: &str,
-    since: Timestamp,
+    since: ClusterTime,
     events: u64,
     tape: &Path,
 ) -> Result<Child, Error> {
-    let since = format!("{}:{}", since.time, since.increment);
+    let since = since.to_string();
     Ok(Command::new(std::env::current_exe()?)
         .args(["--phase", phase, "--since", &since, "--events", &events.to_string(), "--tape"])
         .arg(tape)
@@ -109,13 +108,13 @@ fn finished(child: Child) -> Result<f64, Error> {
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-async fn read(since: Timestamp, events: u64) -> Result<(), Error> {
+async fn read(since: ClusterTime, events: u64) -> Result<(), Error> {
     let client = Client::with_uri_str(std::env::var(URI)?).await?;
     let stage = doc! {"$changeStream": {
         "allChangesForCluster": true,
         "showExpandedEvents": true,
         "showRawUpdateDescription": true,
-        "startAtOperationTime": since,
+        "startAtOperationTime": Timestamp::from(since),
     }};
     let started = Instant::now();
     let admin = client.database("admin");
@@ -130,10 +129,15 @@ async fn read(since: Timestamp, events: u64) -> Result<(), Error> {
 }
 
 /// Records; with `timed`, prints how fast that was.
-async fn record_onto(path: &Path, since: Timestamp, events: u64, timed: bool) -> Result<(), Error> {
+async fn record_onto(
+    path: &Path,
+    since: ClusterTime,
+    events: u64,
+    timed: bool,
+) -> Result<(), Error> {
     let source = Deployment::connect(&std::env::var(URI)?).await?;
     let options = RecordOptions {
-        since: Since::Cluster(since.into()),
+        since: Since::Cluster(since),
         limits: Limits { count: Some(events), ..Limits::default() },
         ..RecordOptions::default()
     };
@@ -193,7 +197,7 @@ async fn quiet_stream(source: &ReplicaSet, seconds: u64) -> Result<(), Error> {
     recorder.wait()?;
     let longest = latencies.iter().copied().fold(0.0, f64::max);
     let all: Vec<String> = latencies.iter().map(|latency| format!("{latency:.0}")).collect();
-    let middle = median(&mut latencies);
+    let middle = median(latencies);
     println!(
         "durable after {middle:.1} ms in the median, {longest:.1} at most ({})",
         all.join(" ")
@@ -209,14 +213,6 @@ fn cpu_seconds(pid: u32) -> Result<f64, Error> {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     Ok(ticks.iter().sum::<f64>() / TICKS)
-}
-
-async fn present(client: &Client) -> Result<Timestamp, Error> {
-    Ok(client
-        .database("admin")
-        .run_command(doc! {"ping": 1})
-        .await?
-        .get_timestamp("operationTime")?)
 }
 
 /// Inserts and updates of about 600 bytes an event.
@@ -242,9 +238,4 @@ async fn write(client: &Client, events: u64) -> Result<(), Error> {
         coll.update_many(doc! {"batch": batch.cast_signed()}, change).await?;
     }
     Ok(())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

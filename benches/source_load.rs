@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
-use changetape_benches::Error;
+use changetape_benches::{Error, median};
 use changetape_deployment::Deployment;
 use changetape_recorder::{Progress, RecordOptions, State, record};
 use changetape_testkit::ReplicaSet;
@@ -66,17 +66,12 @@ async fn compare(source: &ReplicaSet, what: &str, pace: Pace) -> Result<(), Erro
         }
     }
     for (kind, runs) in [("without", &without), ("with", &with)] {
-        let rate = median(runs, |run| run.writes_per_second);
-        println!("  med  {kind:<8}  {rate:>8.0}  {:.3}", median(runs, |run| run.cpu));
+        let rate = median(runs.iter().map(|run| run.writes_per_second));
+        let cpu = median(runs.iter().map(|run| run.cpu));
+        println!("  med  {kind:<8}  {rate:>8.0}  {cpu:.3}");
     }
     println!();
     Ok(())
-}
-
-fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
-    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 async fn run(source: &ReplicaSet, pace: Pace, is_recorded: bool) -> Result<Run, Error> {

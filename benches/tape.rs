@@ -9,9 +9,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_benches::{Error, metadata, recorded, token_after};
+use changetape_benches::{Error, recorded, token_after};
 use changetape_core::{Arrival, ResumeToken, Seq};
 use changetape_tape::{Batch, Codec, TapeReader, TapeWriter};
+use changetape_testkit::samples;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
 /// Events in a batch: what arrives in a quiet, a usual and a busy moment.
@@ -109,7 +110,7 @@ fn write_tape(
     token: &ResumeToken,
     size: usize,
 ) -> Result<(), Error> {
-    let mut writer = TapeWriter::create(path, metadata())?;
+    let mut writer = TapeWriter::create(path, samples::metadata())?;
     for events in events.chunks(size) {
         writer.append(&Batch { events, token, arrival: Arrival::default() })?;
     }

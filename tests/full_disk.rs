@@ -12,27 +12,22 @@ mod place;
 
 use std::path::Path;
 
+use bson::Document;
 use bson::raw::RawDocumentBuf;
-use bson::{Document, doc};
 use changetape_testkit::ReplicaSet;
-use mongodb::Client;
+use mongodb::Collection;
 
+use crate::incompressible::insert;
 use crate::program::{Ran, ran, run, tape_events, text};
 use crate::stream;
 use crate::watched::Recorder;
 use place::{Place, places};
 
-/// A document's text, which does not compress below six bits a letter; and so many documents that
-/// there is no room for them.
-const TEXT: usize = 20_000;
+/// So many documents that there is no room for them.
 const MUCH: usize = 1200;
 
-async fn insert(client: &Client, documents: usize) {
-    let coll = client.database("shop").collection::<Document>("orders");
-    for _ in 0..documents {
-        let text: String = (0..TEXT).map(|_| fastrand::alphanumeric()).collect();
-        coll.insert_one(doc! {"text": text}).await.unwrap();
-    }
+fn orders(source: &ReplicaSet) -> Collection<Document> {
+    source.client().unwrap().database("shop").collection("orders")
 }
 
 /// Checks what a recorder left that found no room: as much as its tape holds is right, and the
@@ -68,8 +63,8 @@ async fn a_tape_that_fills_its_disk_is_kept_and_goes_on_when_there_is_room() {
     let source = ReplicaSet::single().start().await.unwrap();
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
-    insert(&client, MUCH).await;
+    let since = stream::since(begin);
+    insert(&orders(&source), MUCH).await;
     let expected = stream::read(&client, stream::raw_and_expanded(), begin).await;
     let uri = source.uri();
     // Sealed many times before the disk is full, or not once.
@@ -111,13 +106,13 @@ async fn a_disk_that_others_fill_costs_nothing_that_was_acknowledged() {
         println!("{place}");
         let tape = place.tape();
         let begin = stream::present(&client).await;
-        let since = format!("{}:{}", begin.time, begin.increment);
+        let since = stream::since(begin);
         let args = ["record", &uri, text(&tape), "--since", &since];
         let recorder = Recorder::spawn(place.changetape(&args));
-        insert(&client, 100).await;
+        insert(&orders(&source), 100).await;
         let figures = recorder.until("recorded", |figures| figures["events_total"] >= 100.0);
         place.fill();
-        insert(&client, MUCH).await;
+        insert(&orders(&source), MUCH).await;
         let ended = recorder.end().expect_code(1);
         let expected = stream::read(&client, stream::raw_and_expanded(), begin).await;
         let events = check_ended(&place, &ended, &expected);

@@ -66,7 +66,7 @@ async fn a_quiet_stream_goes_on_after_the_oplog_has_rolled_past_its_last_event()
     let directory = tempdir().unwrap();
     let tape = directory.path().join("quiet.tape");
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     insert(&client, 1).await;
     let last_event = stream::present(&client).await;
     let args = ["record", &uri, text(&tape), "--include", QUIET, "--since", &since];
@@ -90,8 +90,7 @@ async fn a_recording_that_is_told_to_go_on_elsewhere_leaves_a_gap() {
     let (client, uri) = (source.client().unwrap(), source.uri());
     let directory = tempdir().unwrap();
     let tape = directory.path().join("reset.tape");
-    let time = |at: bson::Timestamp| format!("{}:{}", at.time, at.increment);
-    let begin = time(stream::present(&client).await);
+    let begin = stream::since(stream::present(&client).await);
     insert(&client, 1).await;
     record(&uri, &tape, &["--since", &begin]).expect_code(0);
     insert(&client, 2).await;
@@ -100,7 +99,7 @@ async fn a_recording_that_is_told_to_go_on_elsewhere_leaves_a_gap() {
     assert!(refused.sentence().contains("would be on it twice"), "{}", refused.stderr);
     assert_eq!((ids(&tape), gaps(&tape).len()), (vec![1], 0));
     let behind = stream::present(&client).await;
-    let behind = time(bson::Timestamp { increment: behind.increment + 1, ..behind });
+    let behind = stream::since(Timestamp { increment: behind.increment + 1, ..behind });
     insert(&client, 3).await;
     record(&uri, &tape, &["--reset", "--since", &behind]).expect_code(3);
     insert(&client, 4).await;
@@ -148,7 +147,7 @@ async fn history_that_is_lost_is_one_gap() {
         // The stream begins with it, for its time is the present.
         client.database("noise").collection("c").insert_one(doc! {"user": user}).await.unwrap();
         let begin = stream::present(&client).await;
-        let since = format!("{}:{}", begin.time, begin.increment);
+        let since = stream::since(begin);
         insert(&client, id + 1).await;
         record(&uri, &tape, &["--since", &since]).expect_code(0);
         assert_eq!(ids(&tape), [id + 1]);
@@ -208,7 +207,7 @@ async fn with_images(client: &Client) -> (Collection<Document>, String) {
     let coll = database.collection::<Document>("c");
     insert(client, 1).await;
     coll.insert_one(doc! {"_id": 2, "x": "a".repeat(LARGE)}).await.unwrap();
-    (coll, format!("--since={}:{}", begin.time, begin.increment))
+    (coll, format!("--since={}", stream::since(begin)))
 }
 
 const WITH_IMAGES: [&str; 4] =

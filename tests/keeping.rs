@@ -16,6 +16,7 @@ use changetape_testkit::ReplicaSet;
 use serde_json::Value;
 use tempfile::tempdir;
 
+use crate::incompressible::insert;
 use crate::program::{run, tape_events, text};
 use crate::source_load::operations;
 use crate::stream;
@@ -27,12 +28,9 @@ async fn filled() -> (ReplicaSet, String, Vec<RawDocumentBuf>) {
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
     let coll = client.database("shop").collection::<Document>("orders");
-    for _ in 0..300 {
-        let text: String = (0..20_000).map(|_| fastrand::alphanumeric()).collect();
-        coll.insert_one(doc! {"text": text}).await.unwrap();
-    }
+    insert(&coll, 300).await;
     let events = stream::read(&client, stream::raw_and_expanded(), begin).await;
-    (source, format!("{}:{}", begin.time, begin.increment), events)
+    (source, stream::since(begin), events)
 }
 
 /// Records everything that has happened, in pieces: each becomes a file, or two, of its own.
@@ -143,7 +141,7 @@ async fn an_event_counts_when_it_is_as_durable_as_was_asked_for() {
     let source = ReplicaSet::single().start().await.unwrap();
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     let directory = tempdir().unwrap();
     let recorder = |durability: &str| {
         let tape = directory.path().join(durability);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use bson::raw::RawDocumentBuf;
 use bson::{Document, Timestamp, doc};
 use changetape_core::{ChangeEvent, OperationType};
-use changetape_tape::{Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm};
-use changetape_testkit::{ReplicaSet, ReplicaSetBuilder};
+use changetape_tape::{Metadata, SourceIdentity, TapeWriter};
+use changetape_testkit::{ReplicaSet, ReplicaSetBuilder, samples};
 use tempfile::tempdir;
 
 use crate::program::{ran, run, start, tape_events, text};
@@ -29,7 +29,7 @@ async fn an_event_over_16_mb_is_named_and_ends_the_recording() {
     let (source, begin) = with_a_large_document(ReplicaSet::single()).await;
     let directory = tempdir().unwrap();
     let tape = directory.path().join("large.tape");
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     let uri = source.uri();
     let mut args = vec!["record", &uri, text(&tape), "--since", &since, "--stop-when-idle", "2s"];
     args.extend(["--full-document-before-change", "required", "--duration", LONGEST]);
@@ -69,7 +69,7 @@ async fn an_event_in_fragments_is_recorded_whole() {
     replace(&source).await;
     coll.insert_one(doc! {"_id": 2}).await.unwrap();
     let directory = tempdir().unwrap();
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     let uri = source.uri();
     for batch_size in ["1", "2", "1000"] {
         let tape = directory.path().join(batch_size);
@@ -111,7 +111,7 @@ async fn an_event_over_16_mb_ends_a_recording_that_runs() {
     }
     let directory = tempdir().unwrap();
     let tape = directory.path().join("large.tape");
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     let uri = source.uri();
     let mut args = vec!["record", &uri, text(&tape), "--since", &since];
     args.extend(["--full-document-before-change", "required", "--duration", LONGEST]);
@@ -144,9 +144,7 @@ async fn a_tape_keeps_the_stage_that_its_first_server_had() {
                 replica_set_id: None,
                 server_version: version.to_owned(),
             },
-            stream: StreamOptions::everything(UpdateForm::Raw),
-            created_by: "a test".to_owned(),
-            created_at: bson::DateTime::now().into(),
+            ..samples::metadata()
         };
         TapeWriter::create(&tape, metadata).unwrap().close().unwrap();
         let ran = run(&["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"]);

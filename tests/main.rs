@@ -14,6 +14,7 @@ mod base;
 mod diff_against_server;
 mod full_disk;
 mod gaps;
+mod incompressible;
 mod keeping;
 mod large_events;
 mod metrics;

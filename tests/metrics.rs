@@ -10,6 +10,7 @@ use changetape_testkit::ReplicaSet;
 use tempfile::tempdir;
 
 use crate::gaps::roll_over;
+use crate::incompressible::insert;
 use crate::program::{run, tape_events, text};
 use crate::stream;
 use crate::watched::{Figures, Recorder};
@@ -74,7 +75,7 @@ async fn gaps_and_seals_are_counted_when_they_come() {
     let tape = directory.path().join("watched.tape");
     coll.insert_one(doc! {"_id": -1}).await.unwrap();
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     coll.insert_one(doc! {"_id": 0}).await.unwrap();
     let uri = source.uri();
     let args = ["record", &uri, text(&tape), "--include", "quiet.*", "--since", &since];
@@ -90,11 +91,8 @@ async fn gaps_and_seals_are_counted_when_they_come() {
     while figures["seals_total"] < 0.5 {
         assert!(documents < 1000, "nothing is sealed: {figures:?}");
         // Not more at once than the oplog holds, or there would be another gap.
-        for _ in 0..10 {
-            documents += 1;
-            let text: String = (0..20_000).map(|_| fastrand::alphanumeric()).collect();
-            coll.insert_one(doc! {"_id": documents, "text": text}).await.unwrap();
-        }
+        insert(&coll, 10).await;
+        documents += 10;
         let written = f64::from(documents);
         figures = recorder.until("all recorded", |figures| figures["events_total"] >= written);
     }

@@ -42,7 +42,7 @@ impl Recording {
         let begin = stream::present(&client).await;
         let directory = tempdir().unwrap();
         let tape = directory.path().join("cut.tape");
-        let since = format!("{}:{}", begin.time, begin.increment);
+        let since = stream::since(begin);
         let uri = format!("{uri}&{TIMEOUTS}");
         let args = ["record", &uri, text(&tape), "--since", &since, "--stop-when-idle", "15s"];
         let recorder = start(&args);

@@ -18,7 +18,7 @@ async fn a_recorder_outlives_its_primary() {
     let mut source = ReplicaSet::three_with_auth().start().await.unwrap();
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
     let directory = tempdir().unwrap();
     let tape = directory.path().join("failover.tape");
     let recorder = start(&[

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use bson::raw::RawDocument;
-use bson::rawdoc;
-use changetape_core::{Arrival, ResumeToken, WallTime};
-use changetape_tape::{Batch, Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm};
+use changetape_core::Arrival;
+use changetape_tape::{Batch, TapeWriter};
+use changetape_testkit::samples;
 use tempfile::{TempDir, tempdir};
 
 use crate::program::{changetape, ran, text};
@@ -34,26 +34,10 @@ fn printing() -> (TempDir, Child) {
 }
 
 fn write_tape(path: &Path) {
-    let source = SourceIdentity {
-        replica_set: "rs".to_owned(),
-        replica_set_id: None,
-        server_version: "6.0.5".to_owned(),
-    };
-    let metadata = Metadata {
-        source,
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "a test".to_owned(),
-        created_at: WallTime::from_millis(0),
-    };
-    let mut writer = TapeWriter::create(path, metadata).unwrap();
-    let id = "826B02A9B5000000132B022C0100296F04";
-    let event = rawdoc! {
-        "_id": {"_data": id},
-        "operationType": "insert",
-        "fullDocument": {"text": "x".repeat(4096)},
-    };
+    let mut writer = TapeWriter::create(path, samples::metadata()).unwrap();
+    let event = samples::event(1, &"x".repeat(4096));
     let events: Vec<&RawDocument> = vec![&event; PRINTED / 4096];
-    let token = ResumeToken::from_data(id).unwrap();
+    let token = samples::token(2);
     let arrival = Arrival { wall_nanos: 1, monotonic_nanos: 1 };
     writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
     writer.close().unwrap();

@@ -10,8 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use bson::doc;
-use changetape_testkit::{ReplicaSet, python, workspace_directory};
+use changetape_testkit::{ReplicaSet, present, python, workspace_directory};
 
 use crate::{program, stream};
 
@@ -29,9 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn watch_and_cat_print_the_same() {
     let set = ReplicaSet::single().start().await.unwrap();
     let client = set.client().unwrap();
-    let now = client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
-    let now = now.get_timestamp("operationTime").unwrap();
-    let since = format!("{}:{}", now.time, now.increment + 1);
+    let since = present(&client).await.unwrap().successor().to_string();
 
     let watchers = WAYS.map(|options| Watcher::start(&set.uri(), options));
     let orders = script("orders.py").arg(set.uri()).status().unwrap();

@@ -32,7 +32,7 @@ async fn a_recorder_killed_at_random_loses_and_repeats_nothing() {
     let source = ReplicaSet::single().start().await.unwrap();
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
-    let since = format!("{}:{}", begin.time, begin.increment);
+    let since = stream::since(begin);
 
     let writing = tokio::spawn({
         let client = client.clone();

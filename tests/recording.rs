@@ -21,7 +21,7 @@ async fn traded() -> (ReplicaSet, String, Vec<RawDocumentBuf>) {
     let begin = stream::present(&client).await;
     OrderShop::new(changetape_testkit::seed()).steps(150).run(&client).await.unwrap();
     let events = stream::read(&client, stream::raw_and_expanded(), begin).await;
-    (source, format!("{}:{}", begin.time, begin.increment), events)
+    (source, stream::since(begin), events)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,13 +13,13 @@ mod public;
 
 use bson::raw::RawDocumentBuf;
 use bson::{Document, Timestamp};
-use changetape_core::{ChangeEvent, Seq, WallTime};
+use changetape_core::{ChangeEvent, Seq};
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::mongod::MongodSink;
 use changetape_replayer::{Error, Outgoing, Sink, Stop, Tally};
-use changetape_tape::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
-use changetape_testkit::ReplicaSet;
+use changetape_tape::{Metadata, StreamOptions};
 use changetape_testkit::compare::Dump;
+use changetape_testkit::{ReplicaSet, samples};
 use mongodb::Client;
 
 use crate::stream;
@@ -101,19 +101,9 @@ async fn apply(
 }
 
 fn metadata(full_document: Option<&str>) -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "rs".to_owned(),
-            replica_set_id: None,
-            server_version: "6.0.5".to_owned(),
-        },
-        stream: StreamOptions {
-            full_document: full_document.map(str::to_owned),
-            ..StreamOptions::everything(UpdateForm::Raw)
-        },
-        created_by: "a test".to_owned(),
-        created_at: WallTime::from_millis(0),
-    }
+    let metadata = samples::metadata();
+    let full_document = full_document.map(str::to_owned);
+    Metadata { stream: StreamOptions { full_document, ..metadata.stream }, ..metadata }
 }
 
 /// Fails unless every event had its recorded effect on a target that was as recorded.

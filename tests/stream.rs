@@ -1,7 +1,5 @@
 //! The reference: a change stream read without interruption, straight from the server.
 
-use std::time::Duration;
-
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, Timestamp, doc};
 use changetape_core::{ClusterTime, ResumeToken};
@@ -10,14 +8,12 @@ use mongodb::Client;
 
 /// The server's present cluster time: everything that happens from now on comes after it.
 pub(crate) async fn present(client: &Client) -> Timestamp {
-    loop {
-        let reply = client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
-        // A set with authentication tells no time until it has made its signing keys.
-        match reply.get_timestamp("operationTime") {
-            Ok(time) => return time,
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
+    changetape_testkit::present(client).await.unwrap().into()
+}
+
+/// A cluster time as `--since` takes it.
+pub(crate) fn since(begin: Timestamp) -> String {
+    ClusterTime::from(begin).to_string()
 }
 
 /// The options of the stream that `changetape record` opens by default.

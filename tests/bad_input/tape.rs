@@ -10,6 +10,7 @@ use bson::doc;
 use changetape_testkit::ReplicaSet;
 use tempfile::tempdir;
 
+use crate::incompressible::insert;
 use crate::program::{run, start, text};
 
 /// Records what is written to `shop.orders` meanwhile: `documents` inserts.
@@ -111,10 +112,7 @@ async fn a_damaged_tape_is_named_with_a_place_and_left_alone() {
     record(&source, &tape, 500).await;
     // Enough that does not compress for several blocks.
     let coll = source.client().unwrap().database("shop").collection("c");
-    for id in 1000..1040 {
-        let text: String = (0..50_000).map(|_| fastrand::alphanumeric()).collect();
-        coll.insert_one(doc! {"_id": id, "text": text}).await.unwrap();
-    }
+    insert(&coll, 100).await;
     run(&["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"]).expect_code(0);
     let segments = fs::read_dir(tape.join("segments")).unwrap().map(|entry| entry.unwrap().path());
     let segment = segments.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();

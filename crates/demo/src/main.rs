@@ -18,7 +18,9 @@ use anyhow::{Context as _, Result};
 use bson::doc;
 use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{OrderShop, Pace};
-use changetape_testkit::{Deployment, changetape_binary, target_directory, workspace_directory};
+use changetape_testkit::{
+    Deployment, changetape_binary, present, target_directory, workspace_directory,
+};
 use mongodb::Client;
 
 use crate::program::Program;
@@ -53,7 +55,8 @@ async fn demo() -> Result<bool> {
     println!("target    MongoDB {}, empty", version(&target_client).await?);
     println!("shop      open for {} s\n", OPEN_FOR.as_secs());
 
-    let since = present(&source_client).await?;
+    // So that the recording begins before the shop opens.
+    let since = present(&source_client).await?.to_string();
     let running = program.start_record(&source.uri(), &tape, &since)?;
     let database = database(&source);
     let shop = OrderShop::new(fastrand::u64(..)).database(&database).steps(STEPS);
@@ -100,11 +103,4 @@ fn below_workspace(path: &Path) -> PathBuf {
 async fn version(client: &Client) -> Result<String> {
     let build = client.database("admin").run_command(doc! {"buildInfo": 1}).await?;
     Ok(build.get_str("version")?.to_owned())
-}
-
-/// The source's cluster time, so that the recording begins before the shop opens.
-async fn present(client: &Client) -> Result<String> {
-    let reply = client.database("admin").run_command(doc! {"ping": 1}).await?;
-    let time = reply.get_timestamp("operationTime")?;
-    Ok(format!("{}:{}", time.time, time.increment))
 }

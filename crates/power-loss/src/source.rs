@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use bson::{Document, doc};
+use changetape_testkit::samples::letters;
 use changetape_testkit::workload::OrderShop;
-use changetape_testkit::{Deployment, changetape_binary};
+use changetape_testkit::{Deployment, changetape_binary, present};
 use fastrand::Rng;
 use mongodb::Client;
 
@@ -29,9 +30,7 @@ impl Source {
         let program = changetape_binary()?;
         let deployment = Deployment::source().await?;
         let client = deployment.client().await?;
-        let reply = client.database("admin").run_command(doc! {"ping": 1}).await?;
-        let time = reply.get_timestamp("operationTime")?;
-        let since = format!("{}:{}", time.time, time.increment);
+        let since = present(&client).await?.to_string();
         Ok(Self { deployment, client, program, since })
     }
 
@@ -64,7 +63,7 @@ impl Source {
                 // Small ones are the most, and large ones most of the bytes.
                 let longest = random.usize(100..=LONGEST);
                 let len = random.usize(100..=longest).min(left);
-                let text: String = (0..len).map(|_| random.alphanumeric()).collect();
+                let text = letters(&mut random, len);
                 large.insert_one(doc! {"text": text}).await?;
                 (left, count) = (left - len, count + 1);
             }

@@ -103,7 +103,7 @@ impl Survey {
             let image = Image::of(&machine.file_system, survival, random)?;
             let writing_first = random.bool();
             // Where it costs nothing that what opens it syncs it.
-            let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+            let scratch = changetape_testkit::in_memory_dir()?;
             image.write(scratch.path())?;
             let tape = scratch.path().join(TAPE);
             let check = Check { reference, acknowledged: machine.acknowledged, writing_first };

@@ -9,12 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bson::raw::{RawDocument, RawDocumentBuf};
-use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, ResumeToken, WallTime};
-use changetape_tape::{
-    Batch, Durability, Metadata, Retain, SourceIdentity, StreamOptions, TapeOptions, TapeWriter,
-    UpdateForm, tape_exists,
-};
+use changetape_core::Arrival;
+use changetape_tape::{Batch, Durability, Retain, TapeOptions, TapeWriter, tape_exists};
+use changetape_testkit::samples;
 use fastrand::Rng;
 
 /// What this program's first argument is then.
@@ -77,22 +74,10 @@ impl Writing {
         }
     }
 
-    /// The event at a place: ten to a second of cluster time.
-    fn event(&self, n: u64) -> Result<RawDocumentBuf> {
-        let (seconds, increment) = (u32::try_from(n / 10 + 1)?, u32::try_from(n % 10 + 1)?);
-        let mut random = Rng::with_seed(n);
+    /// The event at a place, with letters that do not compress away.
+    fn event(&self, n: u64) -> RawDocumentBuf {
         let longest = if n.is_multiple_of(LARGE_EVERY) { self.large } else { self.text };
-        // Letters that do not compress away.
-        let text: String = (0..random.usize(..longest)).map(|_| random.alphanumeric()).collect();
-        Ok(rawdoc! {
-            "_id": {"_data": format!("82{seconds:08X}{increment:08X}2B022C0100296F04")},
-            "operationType": "insert",
-            "clusterTime": Timestamp { time: seconds, increment },
-            "wallTime": DateTime::from_millis(i64::try_from(n)? * 100),
-            "ns": {"db": "shop", "coll": if n.is_multiple_of(3) { "orders" } else { "stock" }},
-            "documentKey": {"_id": i64::try_from(n)?},
-            "fullDocument": {"_id": i64::try_from(n)?, "text": text},
-        })
+        samples::event(n, &samples::text(n, 0..longest))
     }
 }
 
@@ -103,9 +88,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut writer = if tape_exists(&tape) {
         options.open(&tape)?
     } else {
-        options.create(&tape, metadata())?
+        options.create(&tape, samples::metadata())?
     };
-    let mut next = next_of(&writer);
+    let mut next = samples::next_of(&writer);
     // Other batches each time, but the same events.
     let mut random = Rng::new();
     while next < writing.until {
@@ -122,36 +107,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn append(writer: &mut TapeWriter, writing: &Writing, first: u64, end: u64) -> Result<()> {
-    let events: Vec<_> = (first..end).map(|n| writing.event(n)).collect::<Result<_>>()?;
+    let events: Vec<_> = (first..end).map(|n| writing.event(n)).collect();
     let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
     let arrival = Arrival { wall_nanos: first, monotonic_nanos: first };
-    let places = writer.append(&Batch { events: &events, token: &token(end)?, arrival })?;
+    let places = writer.append(&Batch { events: &events, token: &samples::token(end), arrival })?;
     ensure!(places.start.get() == first, "{first} was appended at {}", places.start);
     Ok(())
-}
-
-/// The token between the event before a place and the one at it.
-fn token(n: u64) -> Result<ResumeToken> {
-    let (seconds, increment) = match n.checked_sub(1) {
-        Some(last) => (last / 10 + 1, last % 10 + 1),
-        None => (0, 0),
-    };
-    Ok(ResumeToken::from_data(&format!("82{seconds:08X}{increment:08X}2B022C0100296F05"))?)
-}
-
-fn next_of(writer: &TapeWriter) -> u64 {
-    writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get())
-}
-
-fn metadata() -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "rs0".into(),
-            replica_set_id: None,
-            server_version: "6.0.5".into(),
-        },
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "changetape power-loss".into(),
-        created_at: WallTime::from_millis(1_772_366_400_000),
-    }
 }

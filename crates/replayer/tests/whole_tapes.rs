@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, NamespaceFilter, OperationType, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, NamespaceFilter, OperationType, Seq};
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::lines::{LinesSink, Overwrite, Shown};
 use changetape_replayer::sink::null::NullSink;
@@ -22,9 +22,8 @@ use changetape_replayer::{
     AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Progress, Replay, ReplayOptions,
     Selection, Sink, Speed, Stop, Summary, Tally,
 };
-use changetape_tape::{
-    Batch, Metadata, SourceIdentity, StreamOptions, TapeOptions, TapeReader, TapeWriter, UpdateForm,
-};
+use changetape_tape::{Batch, TapeOptions, TapeReader, TapeWriter};
+use changetape_testkit::samples;
 use tempfile::TempDir;
 
 /// A tape of events a millisecond apart, in batches of `batch`.
@@ -37,12 +36,9 @@ impl Tape {
     fn of(events: &[RawDocumentBuf], batch: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.tape");
-        let mut writer = TapeWriter::create(&path, metadata()).unwrap();
-        let token = ResumeToken::from_data("826B02A9B5000000132B022C0100296F04").unwrap();
+        let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
         for events in events.chunks(batch) {
-            let events: Vec<_> = events.iter().map(AsRef::as_ref).collect();
-            let batch = Batch { events: &events, token: &token, arrival: Arrival::default() };
-            writer.append(&batch).unwrap();
+            append(&mut writer, events);
         }
         writer.close().unwrap();
         Self { directory, path }
@@ -70,17 +66,10 @@ impl Tape {
     }
 }
 
-fn metadata() -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "rs".to_owned(),
-            replica_set_id: None,
-            server_version: "6.0.5".to_owned(),
-        },
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "a test".to_owned(),
-        created_at: WallTime::from_millis(0),
-    }
+fn append(writer: &mut TapeWriter, events: &[RawDocumentBuf]) {
+    let events: Vec<_> = events.iter().map(AsRef::as_ref).collect();
+    let (token, arrival) = (samples::token(0), Arrival::default());
+    writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
 }
 
 const START: i64 = 1_772_366_400_000;
@@ -144,11 +133,7 @@ fn a_damaged_segment_is_skipped_and_the_others_are_played() {
     for batch in batches.clone() {
         let options = TapeOptions { segment_size: 1, ..TapeOptions::default() };
         let mut writer = options.open(&tape.path).unwrap();
-        let events: Vec<_> = batch.map(event).collect();
-        let events: Vec<_> = events.iter().map(AsRef::as_ref).collect();
-        let token = ResumeToken::from_data("826B02A9B5000000132B022C0100296F04").unwrap();
-        let arrival = Arrival::default();
-        writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
+        append(&mut writer, &batch.map(event).collect::<Vec<_>>());
         writer.close().unwrap();
     }
     let entries = std::fs::read_dir(tape.path.join("segments")).unwrap();

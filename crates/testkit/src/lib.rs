@@ -38,9 +38,17 @@ mod standalone;
 
 // What is done to them.
 #[cfg(feature = "deployments")]
+mod present;
+#[cfg(any(feature = "deployments", feature = "tapes"))]
 mod seed;
 #[cfg(feature = "deployments")]
 pub mod workload;
+
+// Without them.
+#[cfg(feature = "tapes")]
+pub mod samples;
+#[cfg(feature = "tapes")]
+mod scratch;
 
 // What came of it.
 #[cfg(feature = "deployments")]
@@ -50,13 +58,17 @@ pub use cargo::cargo;
 #[cfg(feature = "deployments")]
 pub use deployment::Deployment;
 pub use error::Error;
+#[cfg(feature = "deployments")]
+pub use present::present;
 pub use programs::changetape_binary;
 #[cfg(feature = "deployments")]
 pub use proxy::Proxy;
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
-#[cfg(feature = "deployments")]
-pub use seed::seed;
+#[cfg(feature = "tapes")]
+pub use scratch::in_memory_dir;
+#[cfg(any(feature = "deployments", feature = "tapes"))]
+pub use seed::{SEED, seed};
 #[cfg(feature = "deployments")]
 pub use standalone::Standalone;
 pub use workspace::{target_directory, workspace_directory};

@@ -1,5 +1,8 @@
 //! The seed of a randomised test.
 
+/// The variable that repeats a run.
+pub const SEED: &str = "CHANGETAPE_TEST_SEED";
+
 /// A seed for a test: `CHANGETAPE_TEST_SEED` if it is set, else a new one. It is printed, so
 /// that a test that failed can be run again as it was.
 ///
@@ -9,14 +12,14 @@
 #[must_use]
 #[expect(clippy::panic, reason = "see the documentation")]
 pub fn seed() -> u64 {
-    let seed = match std::env::var("CHANGETAPE_TEST_SEED") {
+    let seed = match std::env::var(SEED) {
         Ok(text) => match text.trim().parse() {
             Ok(seed) => seed,
-            Err(error) => panic!("CHANGETAPE_TEST_SEED is {text:?}: {error}"),
+            Err(error) => panic!("{SEED} is {text:?}: {error}"),
         },
         // Short enough to be typed.
         Err(_) => fastrand::u32(..).into(),
     };
-    println!("CHANGETAPE_TEST_SEED={seed}");
+    println!("{SEED}={seed}");
     seed
 }

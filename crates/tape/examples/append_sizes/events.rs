@@ -6,8 +6,7 @@ use std::path::Path;
 
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::WallTime;
-use changetape_tape::{Metadata, SourceIdentity, StreamOptions, UpdateForm};
+use changetape_testkit::samples::letters;
 
 use super::Outcome;
 
@@ -39,8 +38,7 @@ pub(super) fn made_up(events: usize) -> Vec<RawDocumentBuf> {
 fn made_up_event(n: usize, random: &mut fastrand::Rng) -> RawDocumentBuf {
     let seconds = 1_772_366_400 + u32::try_from(n / 500).unwrap_or_default();
     let increment = u32::try_from(n % 500).unwrap_or_default() + 1;
-    let mut text = |len: usize| (0..len).map(|_| random.alphanumeric()).collect::<String>();
-    let signature = text(115);
+    let signature = letters(random, 115);
     let oid = bson::oid::ObjectId::from_bytes({
         let mut bytes = [0x65; 12];
         random.fill(bytes.split_at_mut(8).1);
@@ -75,17 +73,4 @@ fn made_up_event(n: usize, random: &mut fastrand::Rng) -> RawDocumentBuf {
         event.append(bson::cstr!("fullDocument"), order);
     }
     event
-}
-
-pub(super) fn metadata() -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "rs0".into(),
-            replica_set_id: None,
-            server_version: "6.0.5".into(),
-        },
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "append_sizes".into(),
-        created_at: WallTime::from_millis(0),
-    }
 }

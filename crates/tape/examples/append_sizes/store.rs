@@ -9,9 +9,9 @@ use bson::raw::RawDocument;
 use bson::rawdoc;
 use changetape_core::{Arrival, ResumeToken};
 use changetape_tape::{Batch, TapeWriter};
+use changetape_testkit::samples::metadata;
 use sled::Transactional;
 
-use super::events::metadata;
 use super::{Case, Outcome, Trees};
 
 /// About what a block's header takes.

@@ -179,7 +179,7 @@ fn events_larger_than_any_page_come_back_and_are_durable_beside_the_database() {
     let path = dir.path().join("orders.tape");
     let mut random = fastrand::Rng::with_seed(1);
     let mut large = || {
-        let text: String = (0..3 << 20).map(|_| random.alphanumeric()).collect();
+        let text = samples::letters(&mut random, 3 << 20);
         rawdoc! {"_id": {"_data": "82"}, "fullDocument": {"text": text}}
     };
     let events = [large(), samples::event(1), large()];
@@ -239,7 +239,7 @@ fn check_summary(reader: &TapeReader) -> Summary {
     assert_eq!(summary.events, 1_030);
     let raw: usize = (0..1_030).map(|n| samples::event(n).as_bytes().len()).sum();
     assert_eq!(summary.raw_bytes, raw as u64);
-    for (n, name) in (0..).zip(samples::NAMESPACES) {
+    for (n, name) in (0..).zip(samples::COLLECTIONS) {
         let expected = (0..1_030).filter(|i| i % 3 == n).count();
         let namespace = Namespace::collection("shop", name);
         assert_eq!(summary.namespaces[&namespace], expected as u64);

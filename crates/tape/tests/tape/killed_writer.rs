@@ -38,7 +38,7 @@ fn event(n: u64) -> bson::raw::RawDocumentBuf {
         return samples::event(n);
     }
     let mut random = fastrand::Rng::with_seed(n);
-    let text: String = (0..1_400_000).map(|_| random.alphanumeric()).collect();
+    let text = samples::letters(&mut random, 1_400_000);
     rawdoc! {"_id": {"_data": format!("82{n:016X}")}, "fullDocument": {"text": text}}
 }
 

@@ -3,64 +3,22 @@
 use std::path::Path;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use bson::{DateTime, Timestamp, rawdoc};
 use changetape_core::{Arrival, ResumeToken, Seq, WallTime};
 use changetape_tape::{
-    Batch, Edge, Error, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeOptions,
-    TapeReader, TapeWriter, UpdateForm, verify,
+    Batch, Edge, Error, Gap, GapCause, TapeOptions, TapeReader, TapeWriter, verify,
 };
+pub(crate) use changetape_testkit::SEED;
+use changetape_testkit::samples;
+pub(crate) use changetape_testkit::samples::{COLLECTIONS, letters, metadata, next_of, token};
 
-pub(crate) const NAMESPACES: [&str; 3] = ["orders", "stock", "customers"];
-
-/// The event at a place: ten events to a second.
+/// The event at a place.
 pub(crate) fn event(n: u64) -> RawDocumentBuf {
-    event_at(n, i64::try_from(n).unwrap() * 100)
-}
-
-/// The event at a place with a wall time of its own.
-pub(crate) fn event_at(n: u64, wall_millis: i64) -> RawDocumentBuf {
-    let seconds = u32::try_from(n / 10).unwrap() + 1;
-    let increment = u32::try_from(n % 10).unwrap() + 1;
-    let id = i64::try_from(n).unwrap();
-    rawdoc! {
-        "_id": {"_data": format!("82{seconds:08X}{increment:08X}2B022C0100296F04")},
-        "operationType": if n.is_multiple_of(5) { "delete" } else { "insert" },
-        "clusterTime": Timestamp { time: seconds, increment },
-        "wallTime": DateTime::from_millis(wall_millis),
-        "ns": {"db": "shop", "coll": NAMESPACES[usize::try_from(n % 3).unwrap()]},
-        "documentKey": {"_id": id},
-        "fullDocument": {"_id": id, "text": text(n)},
-    }
-}
-
-/// Letters that do not compress away, so that a few events already fill pages.
-fn text(n: u64) -> String {
-    let mut random = fastrand::Rng::with_seed(n);
-    (0..random.usize(10..120)).map(|_| random.alphanumeric()).collect()
-}
-
-/// The token after the event before a place.
-pub(crate) fn token(n: u64) -> ResumeToken {
-    let (seconds, increment) = (n / 10 + 1, n % 10 + 1);
-    ResumeToken::from_data(&format!("82{seconds:08X}{increment:08X}2B022C0100296E04")).unwrap()
+    samples::event(n, &samples::text(n, 10..120))
 }
 
 /// When a batch that begins at a place arrived.
 pub(crate) fn arrival(n: u64) -> Arrival {
     Arrival { wall_nanos: 1_772_366_400_000_000_000 + n, monotonic_nanos: 5_000 + n }
-}
-
-pub(crate) fn metadata() -> Metadata {
-    Metadata {
-        source: SourceIdentity {
-            replica_set: "rs0".into(),
-            replica_set_id: None,
-            server_version: "6.0.5".into(),
-        },
-        stream: StreamOptions::everything(UpdateForm::Raw),
-        created_by: "changetape tests".into(),
-        created_at: WallTime::from_millis(1_772_366_400_000),
-    }
 }
 
 /// Appends the events of some places as one batch.
@@ -133,11 +91,6 @@ pub(crate) fn segments_of(path: &Path, segments: impl IntoIterator<Item = u64>) 
     }
 }
 
-/// Where the recording of a tape continues.
-pub(crate) fn next_of(writer: &TapeWriter) -> u64 {
-    writer.checkpoint().map_or(0, |checkpoint| checkpoint.next.get())
-}
-
 /// A gap that a recorder notices; `at` and `places` are the tape's to fill in.
 pub(crate) fn gap(seconds: u32) -> Gap {
     Gap {
@@ -186,16 +139,10 @@ pub(crate) fn check_sound(path: &Path) {
 
 /// Where syncing costs nothing: no power is lost here.
 pub(crate) fn in_memory_dir() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    changetape_testkit::in_memory_dir().unwrap()
 }
-
-/// What repeats a run.
-pub(crate) const SEED: &str = "CHANGETAPE_TEST_SEED";
 
 /// Random numbers whose seed is printed, and taken from the environment where it is there.
 pub(crate) fn seeded() -> fastrand::Rng {
-    let seed = std::env::var(SEED).ok();
-    let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("{SEED}={seed}");
-    fastrand::Rng::with_seed(seed)
+    fastrand::Rng::with_seed(changetape_testkit::seed())
 }
