@@ -2,6 +2,7 @@
 //! behind.
 
 use bson::doc;
+use changetape_deployment::Deployment;
 use changetape_testkit::{ReplicaSet, Standalone};
 use tempfile::tempdir;
 
@@ -43,6 +44,9 @@ async fn a_standalone_mongod_is_told_how_to_become_a_replica_set() {
     let standalone = Standalone::start().await.unwrap();
     let ran = refused(&standalone.uri(), 1);
     says(&ran, &["change streams need a replica set", "--replSet", "rs.initiate()"]);
+    // Nor has it a cluster time; none is told, rather than one that never was.
+    let standalone = Deployment::connect(&standalone.uri()).await.unwrap();
+    assert_eq!(standalone.now().await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

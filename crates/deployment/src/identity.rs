@@ -1,7 +1,7 @@
 //! Who a deployment is, so that a tape is never continued from another one.
 
+use bson::doc;
 use bson::oid::ObjectId;
-use bson::{Timestamp, doc};
 
 use crate::{Deployment, Error, Topology};
 
@@ -18,16 +18,6 @@ pub struct Identity {
 }
 
 impl Deployment {
-    /// How far the deployment is, by its own clock.
-    ///
-    /// # Errors
-    /// What stood in the way.
-    pub async fn now(&self) -> Result<Timestamp, Error> {
-        let reply = self.admin(doc! {"ping": 1}, "ask for its time").await?;
-        // A set with authentication tells none until it has made its signing keys.
-        Ok(reply.get_timestamp("operationTime").unwrap_or(Timestamp { time: 0, increment: 0 }))
-    }
-
     /// Asks the deployment who it is.
     ///
     /// # Errors

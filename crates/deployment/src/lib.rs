@@ -8,8 +8,11 @@
 
 // From a connection string to a client.
 mod connect;
-mod identity;
 mod uri;
+
+// What the deployment says of itself.
+mod clock;
+mod identity;
 
 // From a driver's error to a sentence.
 mod error;

@@ -22,7 +22,7 @@ mod write;
 
 use std::time::{Duration, Instant};
 
-use bson::{DateTime, doc};
+use bson::DateTime;
 use changetape_core::{ClusterTime, NamespaceFilter};
 use changetape_deployment::Deployment;
 use changetape_tape::{BaseSummary, TapeDraft};
@@ -132,12 +132,9 @@ impl Base<'_> {
     /// The deployment's present cluster time. A read at it waits until it is committed by a
     /// majority, so nothing that is read can be rolled back.
     async fn present(&self) -> Result<ClusterTime, Failed> {
-        let admin = self.deployment.client().database("admin");
-        let reply = admin.run_command(doc! {"ping": 1}).await;
-        let reply =
-            reply.map_err(|error| Failed::of(self.deployment, error, "ask for the time"))?;
-        // A set with authentication tells no time until it has made its signing keys.
-        let time = reply.get_timestamp("operationTime");
-        time.map(Into::into).map_err(|_| Error::BadReply { missing: "operationTime" }.into())
+        let now = self.deployment.now().await;
+        let now = now.map_err(|error| Failed::of(self.deployment, error, "ask for the time"))?;
+        let not_yet = || Failed::ForNow(Error::no_time(self.deployment).to_string());
+        now.map(Into::into).ok_or_else(not_yet)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use changetape_core::ClusterTime;
+use changetape_deployment::Deployment;
 use thiserror::Error;
 
 /// A recording that stopped. What was durable before stays on the tape.
@@ -102,6 +103,15 @@ pub enum Error {
          point; give the oplog more room"
     )]
     OplogTooFast {
+        /// `host:port`, comma-separated.
+        hosts: String,
+    },
+    /// The source does not tell how far it is.
+    #[error(
+        "{hosts} tells no cluster time: a set with authentication does when it has made its \
+         signing keys, some seconds after it was initiated"
+    )]
+    NoTime {
         /// `host:port`, comma-separated.
         hosts: String,
     },
@@ -239,6 +249,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn bad_pipeline(source: bson::error::Error) -> Self {
         Self::BadPipeline { source: Box::new(source) }
+    }
+
+    pub(crate) fn no_time(deployment: &Deployment) -> Self {
+        Self::NoTime { hosts: deployment.hosts().to_owned() }
     }
 
     /// Whether events are known to be lost to the recording, rather than merely not read yet.

@@ -93,7 +93,8 @@ impl Place<'_> {
         if let Ok(Some(time)) = oplog::oldest(self.deployment).await {
             return Ok(time);
         }
-        let now = self.deployment.now().await.map_err(|error| Opening::Ours(error.into()))?;
+        let now = self.deployment.now().await.map_err(Opening::Server)?;
+        let now = now.ok_or_else(|| Opening::Ours(Error::no_time(self.deployment)))?;
         // The server opens it at `late` and not at `early`.
         let mut early = self.resume.time().map_or(0, ClusterTime::to_bits);
         let mut late = ClusterTime::from(now).to_bits();
