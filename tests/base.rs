@@ -5,8 +5,10 @@
 //! Method: seeded workloads write to a real server while the program takes a base and records on.
 //! The base is restored into an empty server with plain commands and inserts, the events are
 //! replayed over it, and everything in both is compared. Killed recorders: SIGKILL at random
-//! moments while the base is being written.
+//! moments while the base is being written. What is to happen in the middle of a base happens while
+//! the server holds the recorder there.
 
+mod hold;
 mod interrupted;
 mod refused;
 mod whole;
@@ -26,6 +28,7 @@ use futures_util::TryStreamExt as _;
 use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
+use self::hold::Hold;
 use crate::program::{Ran, ran, run, start, tape_events, text};
 use crate::stream;
 

@@ -60,40 +60,28 @@ async fn a_recorder_killed_over_its_base_begins_it_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_that_is_stopped_leaves_nothing() {
-    let source = ReplicaSet::single().start().await.unwrap();
-    fill(&source.client().unwrap(), 60_000).await;
+    let (source, client) = hold::source().await;
     let directory = tempdir().unwrap();
-    let uri = source.uri();
-    for attempt in 0..20 {
-        let tape = directory.path().join(format!("{attempt}.tape"));
-        let recorder = start(&["record", &uri, text(&tape), "--snapshot"]);
-        wait_for_base(&tape, &recorder);
-        signal(&recorder, "-INT");
-        let ran = ran(recorder.wait_with_output().unwrap());
-        if ran.code == Some(0) {
-            // It was whole before the signal came: a recording like any other.
-            continue;
-        }
-        let ran = ran.expect_code(130);
-        assert!(ran.sentence().contains("before the base was whole"), "{}", ran.stderr);
-        assert!(!tape.exists() && !unfinished(&tape).exists());
-        return;
-    }
-    panic!("no base was stopped in time");
+    let tape = directory.path().join("stopped.tape");
+    let hold = Hold::begin(&client).await;
+    let recorder = start(&["record", &source.uri(), text(&tape), "--snapshot"]);
+    hold.reached().await;
+    assert!(unfinished(&tape).join("base.new").exists());
+    signal(&recorder, "-INT");
+    let ran = ran(recorder.wait_with_output().unwrap()).expect_code(130);
+    assert!(ran.sentence().contains("before the base was whole"), "{}", ran.stderr);
+    assert!(!tape.exists() && !unfinished(&tape).exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_changes_meanwhile_is_read_again() {
-    const DOCUMENTS: u32 = 60_000;
-    let source = ReplicaSet::single().start().await.unwrap();
-    let client = source.client().unwrap();
-    fill(&client, DOCUMENTS).await;
+    let (source, client) = hold::source().await;
     let shop = client.database("shop");
     shop.collection("orders").insert_one(doc! {"_id": 1, "a": 1}).await.unwrap();
     shop.collection("old").insert_one(doc! {"_id": 1}).await.unwrap();
     let index = doc! {"createIndexes": "orders", "indexes": [{"key": {"a": 1}, "name": "a"}]};
     let rename = doc! {"renameCollection": "shop.orders", "to": "shop.old", "dropTarget": true};
-    let changing = tokio::spawn(keep_changing(client.clone(), 7, DOCUMENTS));
+    let changing = tokio::spawn(keep_changing(client.clone(), 7, hold::DOCUMENTS));
 
     let directory = tempdir().unwrap();
     let uri = source.uri();
@@ -106,13 +94,12 @@ async fn a_deployment_that_changes_meanwhile_is_read_again() {
     ];
     for (number, (database, change, says)) in changes.into_iter().enumerate() {
         let tape = directory.path().join(format!("{number}.tape"));
+        let hold = Hold::begin(&client).await;
         let args = ["record", &uri, text(&tape), "--snapshot", "--duration", "1s"];
         let recorder = start(&args);
-        wait_for_base(&tape, &recorder);
-        signal(&recorder, "-STOP");
-        assert!(!changetape_tape::tape_exists(&tape), "the base was whole before the change");
+        hold.reached().await;
         client.database(database).run_command(change).await.unwrap();
-        signal(&recorder, "-CONT");
+        hold.end().await;
         let ran = ran(recorder.wait_with_output().unwrap()).expect_code(0);
         assert!(ran.stderr.contains("the base is taken again"), "{}", ran.stderr);
         assert!(ran.stderr.contains(says), "{}", ran.stderr);
@@ -129,11 +116,11 @@ async fn a_deployment_that_changes_meanwhile_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_comes_from_any_node_and_outlives_one() {
-    const DOCUMENTS: u32 = 40_000;
-    let mut source = ReplicaSet::three_with_auth().start().await.unwrap();
+    let set = hold::can_hold(ReplicaSet::three_with_auth());
+    let mut source = set.start().await.unwrap();
     let client = source.client().unwrap();
-    fill(&client, DOCUMENTS).await;
-    let changing = tokio::spawn(keep_changing(client.clone(), 7, DOCUMENTS));
+    fill(&client, hold::DOCUMENTS).await;
+    let changing = tokio::spawn(keep_changing(client.clone(), 7, hold::DOCUMENTS));
     let directory = tempdir().unwrap();
 
     let secondary = directory.path().join("secondary.tape");
@@ -148,13 +135,12 @@ async fn a_base_comes_from_any_node_and_outlives_one() {
     let tape = directory.path().join("primary.tape");
     let uri = source.uri();
     let record = ["record", &uri, text(&tape), "--snapshot", "--stop-when-idle", "2s"];
-    let recorder = start(&record);
-    wait_for_base(&tape, &recorder);
-    signal(&recorder, "-STOP");
     let primary = source.primary().await.unwrap();
+    // It goes with the node.
+    let hold = Hold::begin(&client).await;
+    let recorder = start(&record);
+    hold.reached().await;
     source.kill(primary);
-    source.primary().await.unwrap();
-    signal(&recorder, "-CONT");
     let ran = ran(recorder.wait_with_output().unwrap()).expect_code(0);
     assert!(ran.stderr.contains("the base is taken again"), "{}", ran.stderr);
     prove(&client, &tape, |_| true).await;

@@ -13,11 +13,13 @@
 //!   T is chosen and again when the documents are read: where both are the same they were so at
 //!   T; otherwise everything begins again, at a new T.
 //! - What is left of one attempt never gets into another: see [`TapeDraft::begin_base`].
-//! - What cannot be part of a base is refused before anything is written.
+//! - What cannot be part of a base, or be read at T, is refused before anything is written: T is
+//!   tried on every collection first.
 
 mod definitions;
 mod documents;
 mod failure;
+mod window;
 mod write;
 
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Error, Progress, State};
 use definitions::Listing;
 use failure::Failed;
+use window::Window;
 use write::Writer;
 
 /// How often a base is begun before the deployment is taken for one that does not come to rest.
@@ -82,13 +85,19 @@ impl Base<'_> {
     }
 
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
+        let window = Window::ask(self.deployment).await;
+        window.refuse_none(self.deployment.hosts())?;
         let listing = Listing::take(self.deployment, self.filter).await?;
         listing.refuse_unreadable(self.deployment.hosts())?;
         // At once: what changes between the two and is taken back later, no listing shows.
         let time = self.present().await?;
         let estimate = listing.estimate(self.deployment).await?;
+        for collection in listing.collections() {
+            documents::try_one(self.deployment, collection, time).await?;
+        }
         tracing::info!(
-            "taking a base of {} collections and views at {time} ({})",
+            "taking a base of {} collections and views at {time} ({}), about {estimate} \
+             documents; the server keeps what was there {window}",
             listing.len(),
             time.wall_time()
         );

@@ -187,6 +187,16 @@ pub enum Error {
         /// The server's own words, which the sentence above replaces.
         answer: Box<changetape_deployment::Error>,
     },
+    /// The server keeps nothing of what was there.
+    #[error(
+        "{hosts} keeps nothing of what was there for a base to be read from: its \
+         minSnapshotHistoryWindowInSeconds is 0; set it on every node while the base is taken \
+         (db.adminCommand({{setParameter: 1, minSnapshotHistoryWindowInSeconds: 3600}}))"
+    )]
+    NoHistory {
+        /// `host:port`, comma-separated.
+        hosts: String,
+    },
     /// Reading took longer than the server keeps what it is read from.
     #[error(
         "{hosts} no longer knows what {namespace} held at {time}: reading the base had taken \

@@ -78,6 +78,11 @@ impl Listing {
         self.0.iter().map(|listed| &listed.definition)
     }
 
+    /// What there are documents of.
+    pub(super) fn collections(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions().filter(|definition| definition.kind == COLLECTION)
+    }
+
     /// Refuses what cannot be read at a time, or of which streams tell nothing.
     pub(super) fn refuse_unreadable(&self, hosts: &str) -> Result<(), Error> {
         let unreadable = self.definitions().filter_map(|definition| {
@@ -105,7 +110,7 @@ impl Listing {
     /// one learns it here.
     pub(super) async fn estimate(&self, deployment: &Deployment) -> Result<u64, Failed> {
         let mut estimate = 0;
-        for definition in self.definitions().filter(|definition| definition.kind == COLLECTION) {
+        for definition in self.collections() {
             let database = deployment.client().database(&definition.db);
             let collection = database.collection::<Document>(&definition.coll);
             let doing = format!("count the documents of {}", definition.namespace());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Timestamp, doc};
+use bson::{Document, Timestamp, doc};
 use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
 use changetape_tape::Definition;
@@ -16,6 +16,27 @@ use super::write::Writer;
 /// itself until it has the time that is to be read at.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Reads of a collection as much as shows that it can be read as it was at `time`.
+pub(super) async fn try_one(
+    deployment: &Deployment,
+    definition: &Definition,
+    time: ClusterTime,
+) -> Result<(), Failed> {
+    let mut find = find(definition, time);
+    find.extend(doc! {"projection": {"_id": 1}, "limit": 1, "batchSize": 1, "singleBatch": true});
+    let database = deployment.client().database(&definition.db);
+    let mut find = database.run_command(find);
+    // Another node may not have what this one has.
+    if let Some(criteria) = deployment.client().selection_criteria().cloned() {
+        find = find.selection_criteria(criteria);
+    }
+    let found = timeout(PATIENCE, find).await.unwrap_or_else(|_| Err(timed_out()));
+    found.map(drop).map_err(|error| {
+        let namespace = definition.namespace().to_string();
+        Failed::of_read(deployment, error, &namespace, time, Duration::ZERO)
+    })
+}
+
 /// Hands every document of a collection, as it was at `time`, to the writer; returns early if
 /// that has failed. `began` is when reading at that time did.
 pub(super) async fn read(
@@ -26,16 +47,10 @@ pub(super) async fn read(
     writer: &Writer,
 ) -> Result<(), Failed> {
     let namespace = definition.namespace().to_string();
-    let failed = |error: mongodb::error::Error| {
-        Failed::of_read(deployment, error, &namespace, time, began.elapsed())
-    };
-    let late = |_| failed(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-    let find = doc! {
-        "find": &definition.coll,
-        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp::from(time)},
-    };
+    let failed = |error| Failed::of_read(deployment, error, &namespace, time, began.elapsed());
+    let late = |_| failed(timed_out());
     let database = deployment.client().database(&definition.db);
-    let mut find = database.run_cursor_command(find);
+    let mut find = database.run_cursor_command(find(definition, time));
     // Documents come from wherever the user wants the load.
     if let Some(criteria) = deployment.client().selection_criteria().cloned() {
         find = find.selection_criteria(criteria);
@@ -48,4 +63,15 @@ pub(super) async fn read(
         }
     }
     Ok(())
+}
+
+fn find(definition: &Definition, time: ClusterTime) -> Document {
+    doc! {
+        "find": &definition.coll,
+        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp::from(time)},
+    }
+}
+
+fn timed_out() -> mongodb::error::Error {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
