@@ -225,11 +225,12 @@ impl TapeWriter {
         let (blocks, checkpoint, high) = self.encode(batch)?;
         let next = checkpoint.next;
         // First, for the log may be handed over as soon as it has taken the gap.
-        let known = self.log.gaps.len();
         self.log.gaps.extend(gap.clone());
         let taken = self.take(Appended { blocks, gap, checkpoint }, high);
         if taken.is_err() {
-            self.log.gaps.truncate(known);
+            // One that is durable stays, whatever failed after it.
+            let durable = self.live.gaps();
+            self.log.gaps.retain(|gap| durable.contains(gap));
         }
         taken.map(|()| first..next)
     }
