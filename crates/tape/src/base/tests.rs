@@ -10,7 +10,7 @@ use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
 
 use super::*;
-use crate::disk::seam::{At, Call, Script, Then};
+use crate::disk::seam::{At, Call, Failure, Script, Then};
 use crate::{TapeDraft, TapeOptions, TapeReader, TapeWriter, frame, repair, samples};
 
 const TAPE: &str = "CHANGETAPE_TEST_BASE_TAPE";
@@ -270,7 +270,7 @@ fn whichever_call_fails_there_is_a_whole_base_or_no_tape() {
     for call in 0..calls {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.tape");
-        let script = Script::at(dir.path(), At::Any(call), Then::FailOn);
+        let script = Script::at(dir.path(), At::Any(call), Then::FailOn(Failure::DiskFull));
         failed += u32::from(write(&path, &contents(true)).is_err());
         drop(script);
         if crate::tape_exists(&path) {

@@ -41,7 +41,7 @@ pub(crate) fn before(_call: Call, _path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-pub(crate) use script::{At, Script, Then, before};
+pub(crate) use script::{At, Failure, Script, Then, before};
 
 #[cfg(test)]
 mod script {
@@ -54,12 +54,30 @@ mod script {
     /// What happens at one of a tape's calls.
     #[derive(Debug, Clone, Copy)]
     pub(crate) enum Then {
-        /// It fails once, as on a full disk.
-        Fail,
-        /// It and all that follow fail, as on a disk that stays full.
-        FailOn,
+        /// It fails once.
+        Fail(Failure),
+        /// It and all that follow fail.
+        FailOn(Failure),
         /// The process ends there, without a chance to tidy up.
         Abort,
+    }
+
+    /// What the system says when a call fails.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Failure {
+        DiskFull,
+        DiskBroken,
+    }
+
+    impl Failure {
+        pub(crate) const ALL: [Self; 2] = [Self::DiskFull, Self::DiskBroken];
+
+        fn error(self) -> io::Error {
+            match self {
+                Self::DiskFull => io::ErrorKind::StorageFull.into(),
+                Self::DiskBroken => rustix::io::Errno::IO.into(),
+            }
+        }
     }
 
     /// What happens to one tape's calls, while it is held.
@@ -79,6 +97,24 @@ mod script {
         Any(usize),
         /// Of one kind of call.
         Kind(Call, usize),
+        /// Of one kind of call on files of one name.
+        Named(Call, &'static str, usize),
+    }
+
+    impl At {
+        /// Whether it counts a call.
+        fn counts(self, call: Call, path: &Path) -> bool {
+            match self {
+                Self::Any(_) => true,
+                Self::Kind(kind, _) => call == kind,
+                Self::Named(kind, name, _) => call == kind && path.ends_with(name),
+            }
+        }
+
+        fn number(self) -> usize {
+            let (Self::Any(number) | Self::Kind(_, number) | Self::Named(_, _, number)) = self;
+            number
+        }
     }
 
     static SCRIPTS: Mutex<BTreeMap<PathBuf, State>> = Mutex::new(BTreeMap::new());
@@ -120,20 +156,20 @@ mod script {
         let Some((_, state)) = scripts.iter_mut().find(|(dir, _)| path.starts_with(dir)) else {
             return Ok(());
         };
-        let number = state.calls.len();
-        let of_kind = state.calls.iter().filter(|(before, _)| *before == call).count();
-        state.calls.push((call, path.to_owned()));
-        let meant = |at, then| match (at, then) {
-            // An acknowledgement is only noted.
-            _ if call == Call::Acknowledge => false,
-            (At::Any(at), Then::FailOn) => number >= at,
-            (At::Any(at), Then::Fail | Then::Abort) => number == at,
-            (At::Kind(kind, at), Then::FailOn) => call == kind && of_kind >= at,
-            (At::Kind(kind, at), Then::Fail | Then::Abort) => call == kind && of_kind == at,
+        // An acknowledgement is only noted.
+        let meant = |at: At, then| {
+            let before = state.calls.iter().filter(|(call, path)| at.counts(*call, path)).count();
+            let reached = match then {
+                Then::FailOn(_) => before >= at.number(),
+                Then::Fail(_) | Then::Abort => before == at.number(),
+            };
+            call != Call::Acknowledge && at.counts(call, path) && reached
         };
-        match state.at.filter(|&(at, then)| meant(at, then)) {
+        let then = state.at.filter(|&(at, then)| meant(at, then));
+        state.calls.push((call, path.to_owned()));
+        match then {
             None => Ok(()),
-            Some((_, Then::Fail | Then::FailOn)) => Err(io::ErrorKind::StorageFull.into()),
+            Some((_, Then::Fail(how) | Then::FailOn(how))) => Err(how.error()),
             Some((_, Then::Abort)) => std::process::abort(),
         }
     }

@@ -10,7 +10,7 @@ use bson::raw::RawDocument;
 
 use super::*;
 use crate::block::{BlockEncoder, High, NewBlock};
-use crate::disk::seam::{At, Call, Script, Then};
+use crate::disk::seam::{At, Call, Failure, Script, Then};
 use crate::live::Live;
 use crate::log::Appended;
 use crate::{Checkpoint, TapeOptions, TapeReader, opening, samples, verify};
@@ -123,7 +123,7 @@ fn what_fails_for_the_writer_during_a_merge_is_not_taken_for_the_merges_failure(
     let path = dir.path().join("orders.tape");
     let (mut worker, jobs, _prepared) = worker(&path);
     // A full disk is no reason to end a recording where it is only met by a merge.
-    let _full = Script::at(dir.path(), At::Kind(Call::CreateDir, 0), Then::Fail);
+    let _full = Script::at(dir.path(), At::Kind(Call::CreateDir, 0), Then::Fail(Failure::DiskFull));
     jobs.send(Job::Prepare).unwrap();
     let failed = worker.merge_some();
     assert!(matches!(failed, Err(Error::DiskFull { .. })), "{failed:?}");
