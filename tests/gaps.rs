@@ -15,7 +15,7 @@ use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
 use crate::program::{Ran, run, start, tape_events, text};
-use crate::stream;
+use crate::{large, stream};
 
 /// Where the recorder that is quiet looks.
 const QUIET: &str = "quiet.*";
@@ -188,25 +188,13 @@ async fn history_that_is_lost_is_one_gap() {
     }
 }
 
-/// Two of them are more than a server sends.
-const LARGE: usize = 10 << 20;
-
-/// Replaces a document by another of 10 MB: with its pre-image that is an event larger than a
-/// server can send.
-async fn replace_large(coll: &Collection<Document>, content: &str) {
-    coll.replace_one(doc! {"_id": 2}, doc! {"x": content.repeat(LARGE)}).await.unwrap();
-}
-
-/// The collection where the recorder looks, with pre-images and a document of 10 MB; and a flag
+/// The collection where the recorder looks, with pre-images and a large document, 2; and a flag
 /// that has it recorded from its beginning.
 async fn with_images(client: &Client) -> (Collection<Document>, String) {
     let begin = stream::present(client).await;
-    let database = client.database("quiet");
-    let images = doc! {"create": "c", "changeStreamPreAndPostImages": {"enabled": true}};
-    database.run_command(images).await.unwrap();
-    let coll = database.collection::<Document>("c");
+    let coll = large::with_images(&client.database("quiet")).await;
     insert(client, 1).await;
-    coll.insert_one(doc! {"_id": 2, "x": "a".repeat(LARGE)}).await.unwrap();
+    large::insert(&coll, 2, "a").await;
     (coll, format!("--since={}", stream::since(begin)))
 }
 
@@ -218,9 +206,9 @@ async fn an_event_that_cannot_be_sent_costs_itself_alone() {
     let source = ReplicaSet::single().start().await.unwrap();
     let client = source.client().unwrap();
     let (coll, since) = with_images(&client).await;
-    replace_large(&coll, "b").await;
+    large::replace(&coll, 2, "b").await;
     insert(&client, 3).await;
-    replace_large(&coll, "c").await;
+    large::replace(&coll, 2, "c").await;
     insert(&client, 4).await;
 
     let directory = tempdir().unwrap();
@@ -254,7 +242,7 @@ async fn an_event_before_one_that_cannot_be_sent_is_kept_though_the_source_is_aw
     }
     let (coll, since) = with_images(&client).await;
     insert(&client, 3).await;
-    replace_large(&coll, "b").await;
+    large::replace(&coll, 2, "b").await;
     insert(&client, 4).await;
     let away = doc! {
         "configureFailPoint": "failCommand",

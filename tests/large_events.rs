@@ -15,11 +15,9 @@ use changetape_tape::{Metadata, SourceIdentity, TapeWriter};
 use changetape_testkit::{ReplicaSet, ReplicaSetBuilder, samples};
 use tempfile::tempdir;
 
+use crate::large::{self, LARGE};
 use crate::program::{ran, run, start, tape_events, text};
 use crate::stream;
-
-/// Two of them are more than a server sends.
-const LARGE: usize = 10 << 20;
 
 /// A recorder that went round in a loop would end by this, and with another exit code.
 const LONGEST: &str = "60s";
@@ -160,16 +158,13 @@ async fn with_a_large_document(source: ReplicaSetBuilder) -> (ReplicaSet, Timest
     let source = source.start().await.unwrap();
     let client = source.client().unwrap();
     let begin = stream::present(&client).await;
-    let database = client.database("shop");
-    let images = doc! {"create": "c", "changeStreamPreAndPostImages": {"enabled": true}};
-    database.run_command(images).await.unwrap();
-    let coll = database.collection::<Document>("c");
-    coll.insert_one(doc! {"_id": 1, "x": "a".repeat(LARGE)}).await.unwrap();
+    let coll = large::with_images(&client.database("shop")).await;
+    large::insert(&coll, 1, "a").await;
     (source, begin)
 }
 
 /// Makes the event that is too large.
 async fn replace(source: &ReplicaSet) {
     let coll = source.client().unwrap().database("shop").collection::<Document>("c");
-    coll.replace_one(doc! {"_id": 1}, doc! {"x": "b".repeat(LARGE)}).await.unwrap();
+    large::replace(&coll, 1, "b").await;
 }

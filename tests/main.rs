@@ -16,6 +16,7 @@ mod full_disk;
 mod gaps;
 mod incompressible;
 mod keeping;
+mod large;
 mod large_events;
 mod metrics;
 mod network_cut;
