@@ -24,7 +24,7 @@ use crate::watched::Recorder;
 use place::{Place, places};
 
 /// So many documents that there is no room for them.
-const MUCH: usize = 1200;
+const MUCH: usize = 1400;
 
 fn orders(source: &ReplicaSet) -> Collection<Document> {
     source.client().unwrap().database("shop").collection("orders")

@@ -197,7 +197,7 @@ fn json(summary: &Summary, tape: &Path) -> String {
 mod tests {
     use std::time::Duration;
 
-    use changetape_core::{ClusterTime, Seq};
+    use changetape_core::ClusterTime;
 
     use super::*;
 
@@ -205,21 +205,11 @@ mod tests {
     fn recording() -> Snapshot {
         Snapshot {
             state: State::Recording,
-            in_state: Duration::from_secs(500),
             events: 1_204,
-            bytes: 700_000,
-            end: Seq::new(2_204),
             tape_bytes: 300_000,
-            reconnects: 2,
             retries: 5,
-            gaps: 1,
-            seals: 3,
-            last_seal: Duration::from_millis(250),
             last_event: Some(ClusterTime { seconds: 1_772_366_400, increment: 4 }),
-            reached: Some(ClusterTime::at_second(1_772_366_410)),
-            lag_seconds: 0,
-            oplog_left_seconds: Some(86_400),
-            base: BaseProgress::default(),
+            ..Progress::default().snapshot()
         }
     }
 
