@@ -20,7 +20,7 @@ use mongodb::Collection;
 use crate::incompressible::insert;
 use crate::program::{Ran, ran, run, tape_events, text};
 use crate::stream;
-use crate::watched::Recorder;
+use crate::watched::{Figures, Recorder};
 use place::{Place, places};
 
 /// So many documents that there is no room for them.
@@ -110,7 +110,8 @@ async fn a_disk_that_others_fill_costs_nothing_that_was_acknowledged() {
         let args = ["record", &uri, text(&tape), "--since", &since];
         let recorder = Recorder::spawn(place.changetape(&args));
         insert(&orders(&source), 100).await;
-        let figures = recorder.until("recorded", |figures| figures["events_total"] >= 100.0);
+        let durable = |figures: &Figures| figures.get("last_durable_seq") >= Some(&99.0);
+        let figures = recorder.until("recorded", durable);
         place.fill();
         insert(&orders(&source), MUCH).await;
         let ended = recorder.end().expect_code(1);

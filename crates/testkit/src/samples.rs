@@ -55,7 +55,7 @@ pub fn letters(random: &mut Rng, len: usize) -> String {
     (0..len).map(|_| random.alphanumeric()).collect()
 }
 
-/// Letters that a place determines, so many that a few events already fill pages.
+/// Letters that a place determines, and how many of them within a range.
 #[must_use]
 pub fn text(n: u64, len: Range<usize>) -> String {
     let mut random = Rng::with_seed(n);
