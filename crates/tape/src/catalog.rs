@@ -107,6 +107,19 @@ impl Listed {
         }
     }
 
+    /// A segment of which nothing is known but its name.
+    pub(crate) fn by_name(events: Range<Seq>) -> Self {
+        Self {
+            first: events.start,
+            end: events.end,
+            len: 0,
+            raw_bytes: 0,
+            blocks: 0,
+            arrivals: <(Arrival, Arrival)>::default(),
+            times: Times::default(),
+        }
+    }
+
     pub(crate) fn events(&self) -> Range<Seq> {
         self.first..self.end
     }

@@ -7,9 +7,10 @@
 //! and retention take part, and in many short ones, whose segments are merged. It is run once to
 //! count the calls that pass the seam; then once more for each call, which fails in one way or
 //! another, keeps failing, or ends the process (a child: this test binary again). For what comes
-//! before what see `order`.
+//! before what see `order`, for repairs, of which the same is asked, `repair`.
 
 mod order;
+mod repair;
 mod script;
 
 use std::path::Path;

@@ -53,6 +53,13 @@ pub(crate) fn segment(tape: &Path, events: &Range<Seq>) -> PathBuf {
     tape.join(SEGMENTS).join(format!("{first:020}-{end:020}.{SEALED}"))
 }
 
+/// The events that a sealed segment holds by its name.
+pub(crate) fn events_of(segment: &Path) -> Option<Range<Seq>> {
+    let (first, end) = segment.file_stem()?.to_str()?.split_once('-')?;
+    let (first, end) = (first.parse().ok()?, end.parse().ok()?);
+    (first < end).then(|| Seq::new(first)..Seq::new(end))
+}
+
 /// The name that a damaged segment or base gets when a tape is repaired.
 pub(crate) fn set_aside(file: &Path) -> PathBuf {
     file.with_extension(SET_ASIDE)

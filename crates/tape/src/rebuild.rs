@@ -2,35 +2,56 @@
 //! and repeats the tape's metadata and its gaps.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::Path;
 
 use changetape_core::Seq;
 
 use crate::catalog::{Catalog, Listed};
+use crate::salvage::Salvage;
 use crate::segment::{Segment, Totals};
 use crate::{Edge, Error, Gap, GapCause, Metadata, layout};
 
 /// The catalog of the segments that are there. Where segments overlap, as those that were just
 /// merged do with the one they became, the longest counts; where events are missing between
-/// them, there is a gap.
+/// them, there is a gap. One that does not say what it holds any more counts for what its name
+/// says, where no other holds that: what can be kept of it is found when it is repaired.
 pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
-    let mut found = segments(path)?;
-    found.sort_by_key(|(listed, _)| (listed.first, std::cmp::Reverse(listed.end)));
-    let mut catalog = Catalog::default();
-    for (listed, totals) in found {
-        if catalog.segments.is_empty() {
-            catalog.next = listed.first;
+    let Segments { mut sound, damaged } = Segments::of(path)?;
+    sound.sort_by_key(|(listed, _)| (listed.first, std::cmp::Reverse(listed.end)));
+    let mut found: Vec<(Listed, Result<Totals, Salvage>)> = Vec::new();
+    for (listed, totals) in sound {
+        if found.last().is_none_or(|(before, _)| before.end <= listed.first) {
+            found.push((listed, Ok(totals)));
         }
-        if listed.first < catalog.next {
-            continue;
+    }
+    for (events, salvage) in damaged {
+        let overlaps =
+            |(listed, _): &(Listed, _)| listed.first < events.end && events.start < listed.end;
+        if !found.iter().any(overlaps) {
+            found.push((Listed::by_name(events), Err(salvage)));
         }
-        catalog.add_gaps(&totals.gaps);
+    }
+    found.sort_by_key(|(listed, _)| listed.first);
+    let next = found.first().map_or(Seq::ZERO, |(listed, _)| listed.first);
+    let mut catalog = Catalog { next, ..Catalog::default() };
+    for (listed, told) in found {
+        let totals = told.as_ref().map_or_else(Salvage::totals, Some);
+        match totals {
+            Some(totals) => catalog.add_gaps(&totals.gaps),
+            // Whether there was one in it, nobody knows any more.
+            None => catalog.add_gaps(&[lost(listed.first, listed.first)]),
+        }
         if catalog.behind_gap(catalog.next) != listed.first {
             catalog.add_gaps(&[lost(catalog.next, listed.first)]);
         }
         catalog.next = listed.end;
-        catalog.token = Some(totals.token);
-        catalog.add_segment(listed, &totals.kinds);
+        let behind = |salvage: &Salvage| Some(salvage.checkpoint_at(listed.end)?.token);
+        catalog.token = match totals {
+            Some(totals) => Some(totals.token.clone()),
+            None => told.as_ref().err().and_then(behind),
+        };
+        catalog.add_segment(listed, &told.map(|totals| totals.kinds).unwrap_or_default());
     }
     catalog.gaps.sort_by_key(|gap| gap.at);
     Ok(catalog)
@@ -38,7 +59,10 @@ pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
 
 /// The metadata that a segment repeats, if one can be read.
 pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
-    Ok(segments(path)?.into_iter().next().map(|(_, totals)| totals.metadata))
+    let Segments { sound, damaged } = Segments::of(path)?;
+    let sound = sound.iter().map(|(_, totals)| totals);
+    let told = sound.chain(damaged.iter().filter_map(|(_, salvage)| salvage.totals()));
+    Ok(told.map(|totals| totals.metadata.clone()).next())
 }
 
 /// A gap where events were on the tape and cannot be read.
@@ -53,22 +77,35 @@ pub(crate) fn lost(first: Seq, at: Seq) -> Gap {
     }
 }
 
-/// The segments whose footer and totals can be read.
-fn segments(path: &Path) -> Result<Vec<(Listed, Totals)>, Error> {
-    let mut found = Vec::new();
-    for file in layout::unlisted(path, |_| false)? {
-        if file.extension() != Some(OsStr::new(layout::SEALED)) {
-            continue;
+/// The segments that are there.
+#[derive(Default)]
+struct Segments {
+    /// Those whose footer and totals can be read.
+    sound: Vec<(Listed, Totals)>,
+    /// What the others hold by their names, and what is found in them.
+    damaged: Vec<(Range<Seq>, Salvage)>,
+}
+
+impl Segments {
+    fn of(path: &Path) -> Result<Self, Error> {
+        let mut segments = Self::default();
+        for file in layout::unlisted(path, |_| false)? {
+            if file.extension() != Some(OsStr::new(layout::SEALED)) {
+                continue;
+            }
+            let read = Segment::open(&file).and_then(|segment| {
+                let totals = segment.totals()?;
+                Ok((Listed::new(segment.footer(), &totals), totals))
+            });
+            match read {
+                Ok(read) => segments.sound.push(read),
+                Err(Error::Damaged { .. }) => {
+                    let Some(events) = layout::events_of(&file) else { continue };
+                    segments.damaged.push((events, Salvage::of_file(&file)?));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let read = Segment::open(&file).and_then(|segment| {
-            let totals = segment.totals()?;
-            Ok((Listed::new(segment.footer(), &totals), totals))
-        });
-        match read {
-            Ok(read) => found.push(read),
-            Err(Error::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        Ok(segments)
     }
-    Ok(found)
 }

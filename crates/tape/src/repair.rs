@@ -3,7 +3,8 @@
 //! A damaged segment is looked through for blocks, which describe themselves; those that are
 //! sound, and follow one another, become segments again. The damaged file is kept beside them
 //! under another name, which nothing reads. What was not sealed is treated alike. Events keep
-//! their places: where some are lost, the places stay empty, and a gap says so.
+//! their places: where some are lost, the places stay empty, and a gap says so. Whenever a repair is
+//! killed, the next one finds all that it found.
 //!
 //! A damaged base is put aside alike, and the tape has none then: what is left of one is no
 //! state that the events could be applied to.
@@ -61,7 +62,10 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     let known = match catalog::read(path) {
         Err(Error::Damaged { damage, .. }) => {
             verified.damages.push(*damage);
-            rebuild::catalog(path)?
+            let rebuilt = rebuild::catalog(path)?;
+            // Before any segment is put aside: a repair that is killed then knows of it.
+            catalog::write(path, &rebuilt)?;
+            rebuilt
         }
         catalog => catalog?,
     };
@@ -223,6 +227,12 @@ impl Repair<'_> {
     /// Makes what is kept the tape.
     fn finish(self) -> Result<Catalog, Error> {
         let (path, mut catalog) = (self.tape.path, self.catalog);
+        if let (None, Some(last)) = (&catalog.token, catalog.segments.last()) {
+            // Catalog and end of the last segment are gone: what was behind it nobody knows.
+            catalog.token = Some(last.open_existing(path)?.totals()?.token);
+            catalog.next = last.end;
+            catalog.gaps.retain(|gap| gap.at <= last.end);
+        }
         catalog.gaps.sort_by_key(|gap| gap.at);
         catalog::write(path, &catalog)?;
         if self.damaged_logs {

@@ -1,6 +1,6 @@
 //! What files hold, found without whoever wrote them and without changing a byte.
 //!
-//! Blocks, checkpoints and gaps describe themselves and have checksums, and both sled and
+//! Blocks, checkpoints, gaps and totals describe themselves and have checksums, and both sled and
 //! segments keep each in one piece: so each place where one begins is tried, and what is sound
 //! counts. That is how a live end is sealed, after a crash as at any other time: sled's own
 //! structures are never needed to read what sled wrote. And it is how a damaged file gives up
@@ -27,6 +27,7 @@ use changetape_core::{ResumeToken, Seq};
 use crate::block::{self, Header, High};
 use crate::bytes::{PAGE_LEN, is_zero};
 use crate::checkpoint::Kept;
+use crate::segment::{TOTALS_MAGIC, Totals};
 use crate::{Checkpoint, Error, Gap, checkpoint, disk, frame, gap};
 
 /// How much of a file is looked through, or summed, at a time.
@@ -35,7 +36,10 @@ const CHUNK_LEN: usize = 1 << 20;
 /// What everything that is looked for begins with.
 const PREFIX: &[u8] = b"CT";
 const _: () = assert!(
-    prefixed(block::MAGIC) && prefixed(checkpoint::MAGIC) && prefixed(gap::MAGIC),
+    prefixed(block::MAGIC)
+        && prefixed(checkpoint::MAGIC)
+        && prefixed(gap::MAGIC)
+        && prefixed(TOTALS_MAGIC),
     "all that is looked for begins alike"
 );
 
@@ -57,6 +61,8 @@ pub(crate) struct Salvage {
     /// one place, the newest.
     checkpoints: BTreeMap<Seq, Kept>,
     gaps: Vec<(u64, Gap)>,
+    /// What a segment says that it holds.
+    totals: Option<Totals>,
 }
 
 /// Where a sound block lies.
@@ -144,6 +150,11 @@ impl Salvage {
         Some(Checkpoint { token: self.token(last).ok()?, next })
     }
 
+    /// What a segment says that it holds, where that was found.
+    pub(crate) fn totals(&self) -> Option<&Totals> {
+        self.totals.as_ref()
+    }
+
     /// Every sound block, in order; they may overlap and leave holes.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Found> {
         self.blocks.values()
@@ -213,6 +224,7 @@ impl Salvage {
         }
         let Some(len) = Checkpoint::stated_len(peek)
             .or_else(|| frame::stated_len(gap::MAGIC, peek))
+            .or_else(|| frame::stated_len(TOTALS_MAGIC, peek))
             .filter(there)
         else {
             return Ok(None);
@@ -227,6 +239,8 @@ impl Salvage {
             }
         } else if let Some(found) = Gap::decode(&bytes) {
             self.gaps.push(found);
+        } else if let Some(found) = Totals::decode(&bytes) {
+            self.totals = Some(found);
         } else {
             return Ok(None);
         }

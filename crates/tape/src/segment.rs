@@ -29,7 +29,7 @@ pub(crate) use index::{Entry, Index, KindNumber};
 pub(crate) use kinds::MAX_KINDS;
 pub(crate) use kinds::{Kind, KindCounts, Kinds};
 pub(crate) use read::Segment;
-pub(crate) use totals::{Totals, append_arrivals, arrivals_from};
+pub(crate) use totals::{MAGIC as TOTALS_MAGIC, Totals, append_arrivals, arrivals_from};
 pub(crate) use write::SegmentWriter;
 
 use changetape_core::Seq;
