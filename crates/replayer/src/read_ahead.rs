@@ -50,18 +50,19 @@ impl Reader<'_> {
             return Ok(());
         }
         let selection = self.selection;
-        let blocks = |from| tape.blocks(from).keeping(|ns, op| selection.covers_kind(ns, op));
+        let blocks = |from| {
+            tape.blocks(from).until(range.end).keeping(|ns, op| selection.covers_kind(ns, op))
+        };
         let mut from = blocks(range.start);
         // Blocks that were left out count as read.
         while let Some(block) = from.next() {
             match block {
-                Ok(block) if block.first() < range.end => {
+                Ok(block) => {
                     let page = self.page(&block, range)?;
                     if queue.is_closed() || (!page.is_empty() && !queue.push(page)) {
                         break;
                     }
                 }
-                Ok(_) => break,
                 Err(error) => {
                     let Some(lost) = self.missing.skips(&error) else {
                         return Err(Error::tape(error));

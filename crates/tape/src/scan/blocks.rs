@@ -22,6 +22,8 @@ pub struct Blocks<'a> {
     next: Seq,
     /// Where reading began.
     from: Seq,
+    /// Where it ends.
+    until: Option<Seq>,
     /// As far as gaps have been told.
     told: Seq,
     keep: Option<Box<Keep<'a>>>,
@@ -60,8 +62,15 @@ impl std::fmt::Debug for Blocks<'_> {
 impl<'a> Blocks<'a> {
     pub(super) fn new(reader: &'a TapeReader, next: Seq) -> Self {
         let (keep, decoder, segment) = (None, None, None);
-        let (from, told) = (next, next);
-        Self { reader, next, from, told, keep, decoder, segment, begun: false, done: false }
+        let (from, told, until) = (next, next, None);
+        Self { reader, next, from, until, told, keep, decoder, segment, begun: false, done: false }
+    }
+
+    /// Ends before a place; the last block may reach beyond it. What lies there is not looked for.
+    #[must_use]
+    pub fn until(mut self, end: Seq) -> Self {
+        self.until = Some(end);
+        self
     }
 
     /// Leaves out blocks that hold no event for which `keep` says so; those that remain may hold
@@ -102,7 +111,7 @@ impl<'a> Blocks<'a> {
             None => Decoder::new().map_err(Error::io("read", path))?,
         };
         loop {
-            if self.next >= self.reader.end() {
+            if self.next >= self.reader.end().min(self.until.unwrap_or(Seq::new(u64::MAX))) {
                 return Ok(None);
             }
             if let Some(open) = &mut self.segment

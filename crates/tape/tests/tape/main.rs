@@ -18,6 +18,7 @@ mod gaps;
 mod image;
 mod killed_writer;
 mod live;
+mod not_read;
 mod overtaken;
 mod samples;
 mod seek_by_time;
