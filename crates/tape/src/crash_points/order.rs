@@ -15,6 +15,9 @@ use crate::layout::{self, LogNumber};
 use crate::log::SEGMENT_SIZE;
 use crate::{Batch, Durability, TapeOptions, TapeWriter, samples};
 
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(1_000_000);
+
 type Calls = [(Call, PathBuf)];
 
 /// The calls of the whole script, and the tape's path.
@@ -108,7 +111,8 @@ fn check_synced(calls: &Calls, from: usize, log: &Path, new: &BTreeSet<PathBuf>)
 fn what_is_kept_out_of_line_is_synced_before_what_refers_to_it() {
     let dir = in_memory_dir();
     let path = dir.path().join("orders.tape");
-    let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
+    let options = TapeOptions { seal_after: LONG, ..TapeOptions::default() };
+    let mut writer = options.create(&path, samples::metadata()).unwrap();
     let log = layout::log(&path, LogNumber::FIRST);
     let script = Script::notes(dir.path());
     let (mut known, mut some) = (blobs(&log), 0);
@@ -130,8 +134,8 @@ fn what_is_kept_out_of_line_is_synced_before_what_refers_to_it() {
 fn with_an_interval_nothing_is_acknowledged_until_it_is_synced() {
     let dir = in_memory_dir();
     let path = dir.path().join("orders.tape");
-    let durability = Durability::Interval(Duration::from_secs(1_000_000));
-    let options = TapeOptions { durability, ..TapeOptions::default() };
+    let durability = Durability::Interval(LONG);
+    let options = TapeOptions { durability, seal_after: LONG, ..TapeOptions::default() };
     let mut writer = options.create(&path, samples::metadata()).unwrap();
     let log = layout::log(&path, LogNumber::FIRST);
     let script = Script::notes(dir.path());

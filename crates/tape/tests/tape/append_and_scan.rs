@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use bson::rawdoc;
 use changetape_core::{Namespace, OperationType, Seq};
@@ -90,6 +91,29 @@ fn full_logs_are_sealed_and_small_segments_merged_while_the_recording_goes_on() 
     assert_eq!(fs::read_dir(path.join("log")).unwrap().count(), 0);
     samples::check_holds(&reader, next);
     samples::check_sound(&path);
+}
+
+#[test]
+fn small_blocks_become_one_when_they_are_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    // However long that takes.
+    let seal_after = Duration::from_secs(1_000_000);
+    let options = TapeOptions { seal_after, ..TapeOptions::default() };
+    let mut writer = options.create(&path, samples::metadata()).unwrap();
+    (0..30).for_each(|n| samples::append(&mut writer, n..n + 1).unwrap());
+    let reader = writer.reader();
+    assert_eq!(reader.summary().unwrap().blocks, 30);
+    writer.close().unwrap();
+    let summary = reader.summary().unwrap();
+    assert_eq!((summary.segments, summary.blocks, summary.events), (1, 1, 30));
+    let [block] = &reader.blocks(Seq::ZERO).map(Result::unwrap).collect::<Vec<_>>()[..] else {
+        panic!("more than one block");
+    };
+    assert_eq!(block.token(), &samples::token(30));
+    let arrivals: Vec<_> = block.events().map(|recorded| recorded.arrival).collect();
+    assert_eq!(arrivals, (0..30).map(samples::arrival).collect::<Vec<_>>());
+    samples::check_holds(&reader, 30);
 }
 
 #[test]

@@ -260,3 +260,51 @@ fn a_live_end_without_its_catalog_or_its_segment_is_kept() {
     repair(&path, &mut |_, _| ()).unwrap();
     assert_eq!(kept(&path, "no segment"), (SEALED..END).collect::<Vec<_>>());
 }
+
+#[test]
+fn of_a_small_live_end_each_byte_and_each_length_counts_or_costs_nothing() {
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    let mut writer = samples::tape_of(&path, [2]);
+    samples::append_gap(&mut writer, samples::gap(3), &samples::token(500)).unwrap();
+    samples::append(&mut writer, 2..3).unwrap();
+    let image = Image::of(&path);
+    drop(writer);
+    let mut random = samples::seeded();
+    let (mut noticed, mut harmless) = (0, 0);
+    for file in image.names("log/") {
+        let bytes = &image.0[&file];
+        // As long as sled has written little, it has set nothing aside: these are all bytes.
+        assert!(bytes.len() < 10_000, "{} bytes in {file}", bytes.len());
+        let flips = (0..bytes.len()).map(|at| {
+            let bit = random.u8(0..8);
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            (format!("bit {bit} of byte {at} of {file}"), flipped)
+        });
+        let cuts =
+            (0..bytes.len()).map(|len| (format!("{file} cut to {len}"), bytes[..len].to_vec()));
+        image.restore(&path);
+        for (case, damaged) in flips.chain(cuts).collect::<Vec<_>>() {
+            std::fs::write(path.join(&file), damaged).unwrap();
+            let found = verify(&path, &mut |_, _| ()).unwrap().damages;
+            match TapeReader::open(&path) {
+                Ok(reader) => {
+                    assert_eq!(found, [], "{case}");
+                    samples::check_holds(&reader, 3);
+                    assert_eq!(samples::gap_places(&reader), [2], "{case}");
+                    // It is sealed now.
+                    image.restore(&path);
+                    harmless += 1;
+                }
+                Err(Error::Damaged { damage, .. }) => {
+                    assert!(found.contains(&damage), "{case}: {damage:?} is not in {found:?}");
+                    noticed += 1;
+                }
+                Err(error) => panic!("{case}: {error}"),
+            }
+        }
+    }
+    println!("{noticed} noticed, {harmless} harmless");
+    assert!(noticed > 500 && harmless > 100, "{noticed} noticed, {harmless} harmless");
+}
