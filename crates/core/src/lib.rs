@@ -28,6 +28,11 @@ pub mod raw;
 // What can be wrong with them.
 mod error;
 
+// Anything given to what reads.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use clock::{Arrival, ClusterTime, WallTime};
 pub use diff::{DisambiguatedPaths, UpdateDiff};
 pub use error::Error;
