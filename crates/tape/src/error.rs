@@ -193,8 +193,8 @@ pub(crate) const NO_EVENTS: Range<Seq> = Seq::ZERO..Seq::ZERO;
 pub struct Damage {
     /// Which part of the tape is wrong and how: found and expected.
     pub what: String,
-    /// The events that cannot be read for it; empty if every event is still there, `None` if
-    /// that is not known.
+    /// The events that cannot be read for it: all, where the tape cannot be opened. Empty if every
+    /// event is still there, `None` if that is not known.
     pub events: Option<Range<Seq>>,
 }
 

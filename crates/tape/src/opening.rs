@@ -39,11 +39,18 @@ impl Metadata {
     /// As opening it: if there is no tape, one of a newer version, or a damaged one.
     pub fn read(path: &Path) -> Result<Self, Error> {
         if matches!(format::look(path)?, Found::Damaged) {
-            return Err(damaged(path, "FORMAT is not what was written", None));
+            return Err(damaged(path, "FORMAT is not what was written", all_events(path)));
         }
-        let missing = || damaged(path, "metadata is missing or not what was written", None);
-        metadata::read(path)?.ok_or_else(missing)
+        let what = "metadata is missing or not what was written";
+        metadata::read(path)?.ok_or_else(|| damaged(path, what, all_events(path)))
     }
+}
+
+/// All events of a tape, for where it cannot be opened; `None` if what is left does not say.
+pub(crate) fn all_events(path: &Path) -> Option<Range<Seq>> {
+    let catalog = catalog::read(path).ok()?;
+    let durable = acknowledged(path).ok()?;
+    Some(catalog.start()..catalog.next.max(durable))
 }
 
 /// Opens the tape at `path` for recording.

@@ -95,7 +95,7 @@ fn repair_metadata(path: &Path, verified: &mut Verified) -> Result<Metadata, Err
     let what = "metadata is missing or not what was written";
     let Some(metadata) = rebuild::metadata(path)? else {
         let what = format!("{what}, and no segment repeats it");
-        return Err(opening::damaged(path, &what, None));
+        return Err(opening::damaged(path, &what, opening::all_events(path)));
     };
     disk::remove_file(&path.join(layout::METADATA))?;
     metadata::create(path, &metadata)?;

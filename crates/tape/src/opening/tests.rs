@@ -151,3 +151,25 @@ fn what_a_killed_process_left_beside_is_removed() {
     assert!(!stale.exists());
     assert!(!left.iter().any(|name| made.path.join(name).exists()));
 }
+
+#[test]
+fn where_a_tape_cannot_be_opened_all_its_events_are_named_if_they_are_known() {
+    for file in [layout::FORMAT, layout::METADATA] {
+        let tape = tape_with(5, &[&[(&[(5, 9)], None, 9)]], 9);
+        std::fs::write(tape.path.join(file), "x").unwrap();
+        let refused = || {
+            let read = Metadata::read(&tape.path).unwrap_err();
+            let errors = [
+                TapeReader::open(&tape.path).unwrap_err(),
+                TapeWriter::open(&tape.path).unwrap_err(),
+            ];
+            assert_eq!(errors.map(|error| error.to_string()), [0; 2].map(|_| read.to_string()));
+            let Error::Damaged { damage, .. } = read else { panic!("{read}") };
+            damage.events
+        };
+        // What is not sealed counts too.
+        assert_eq!(refused(), Some(Seq::ZERO..Seq::new(9)), "{file}");
+        std::fs::write(tape.path.join(layout::CATALOG), "x").unwrap();
+        assert_eq!(refused(), None, "{file}");
+    }
+}
