@@ -4,7 +4,7 @@
 //! trees named after
 //! their first Seq    Seq of the first event, big-endian ──► block
 //! tree "state"       "checkpoint" ──► checkpoint
-//!                    "gap", then its Seq, big-endian ──► gap
+//!                    "gap", then its Seq and the number of its append, big-endian ──► gap
 //! ```
 //! Blocks, the checkpoint that follows them, and a gap before them are written in one
 //! transaction over all their trees. A tree of its own for the checkpoint, which changes with
@@ -152,7 +152,9 @@ impl Log {
         if let Some(gap) = gap {
             let bytes =
                 gap.encode(ordinal).ok_or_else(|| Error::does_not_fit("append to", &self.dir))?;
-            state.push(([GAP, &key(gap.at)].concat().into(), bytes.into()));
+            // There may be several at one place.
+            let name = [GAP, &key(gap.at), &ordinal.to_be_bytes()].concat();
+            state.push((name.into(), bytes.into()));
         }
         let apply = || {
             before(Call::Apply, &self.dir)?;

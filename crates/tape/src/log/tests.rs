@@ -1,4 +1,4 @@
-//! Goal: a log finds each of its blocks again, and has sled write it once.
+//! Goal: a log finds each of its blocks again, and has sled write it once; and it keeps every gap.
 //! Method: blocks of random lengths that carry their number, counted in the database's file.
 
 use super::*;
@@ -68,4 +68,17 @@ fn small_blocks_share_trees() {
     let log = log_of(dir.path(), 2_000, 100..150);
     assert!((2..=5).contains(&trees(&log)), "{} trees", trees(&log));
     check_finds(&log, 2_000);
+}
+
+#[test]
+fn of_several_gaps_at_one_place_each_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, mut end) = Log::create(&dir.path().join("1")).unwrap();
+    let checkpoint = Checkpoint { token: samples::token(5), next: Seq::new(5) };
+    for _ in 0..3 {
+        let (gap, checkpoint) = (Some(samples::gap(5)), checkpoint.clone());
+        log.apply(Appended { blocks: vec![], gap, checkpoint }, &mut end).unwrap();
+    }
+    // sled forgets in time what it has in no tree.
+    assert_eq!(log.database().unwrap().state.scan_prefix(GAP).count(), 3);
 }

@@ -4,7 +4,7 @@
 //!
 //! | field | type | |
 //! | --- | --- | --- |
-//! | `kinds` | array of documents | `db` and `coll` (absent where there is none), `op`, `n`: events of that kind |
+//! | `kinds` | array of documents | `db`, `coll`, `op`, each absent where there is none, and `n`: events of that kind |
 //! | `others` | 64-bit integer | events of kinds beyond the list |
 
 use std::collections::{BTreeMap, HashMap};
