@@ -11,6 +11,7 @@
 mod hold;
 mod interrupted;
 mod refused;
+mod watched;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,10 @@ use mongodb::{Client, Database};
 /// Where the server waits, while it is told to, before a cursor reads on.
 const POINT: &str = "waitAfterPinningCursorBeforeGetMoreBatch";
 
-/// More documents than the server's first batch holds, for there to be a middle.
+/// How many documents the server sends before that: its first batch.
+pub(super) const FIRST: u32 = 101;
+
+/// More than that, for there to be a middle.
 pub(super) const DOCUMENTS: u32 = 2_000;
 
 /// A set that can hold a recorder.

@@ -25,6 +25,20 @@ pub(crate) struct Line {
     pub(crate) part: Option<(u64, u64)>,
 }
 
+impl Line {
+    /// All of it in a line of text.
+    fn plain(&self) -> String {
+        match self.part {
+            // Where there is nothing to do, all is done.
+            Some((done, of)) => {
+                let percent = (u128::from(done) * 100).checked_div(of.into()).unwrap_or(100);
+                format!("{percent}% {}", self.text)
+            }
+            None => self.text.clone(),
+        }
+    }
+}
+
 /// Progress being shown, until it is dropped.
 pub(crate) struct Shown {
     end: Option<mpsc::Sender<()>>,
@@ -47,7 +61,7 @@ pub(crate) fn show(output: &OutputArgs, mut line: impl FnMut() -> Line + Send + 
             match &bar {
                 Some(bar) => draw(bar, line),
                 // Progress is not worth failing for when stderr is closed.
-                None => drop(writeln!(io::stderr(), "{}", line.text)),
+                None => drop(writeln!(io::stderr(), "{}", line.plain())),
             }
         }
         if let Some(bar) = &bar {
@@ -126,5 +140,20 @@ impl Rate {
         self.shown += weight * (rate - self.shown);
         (self.at, self.count) = (Instant::now(), count);
         self.shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_says_how_much_is_done() {
+        let plain = |part| Line { text: "verified".to_owned(), part }.plain();
+        assert_eq!(plain(None), "verified");
+        assert_eq!(plain(Some((0, 7))), "0% verified");
+        assert_eq!(plain(Some((6, 7))), "85% verified");
+        assert_eq!(plain(Some((7, 7))), "100% verified");
+        assert_eq!(plain(Some((0, 0))), "100% verified");
     }
 }

@@ -111,7 +111,10 @@ fn doing(now: &Snapshot) -> (String, String) {
 
 /// The line while a base is taken. How many documents there are the server only estimates.
 fn base_line(base: BaseProgress, documents_per_second: f64) -> Line {
-    let of = base.estimate.max(base.documents);
+    let Some(estimate) = base.estimate else {
+        return Line { text: "taking the base: listing what there is".to_owned(), part: None };
+    };
+    let of = estimate.max(base.documents);
     Line {
         text: format!(
             "taking the base: {} of about {} documents, {}, {}",
@@ -242,13 +245,17 @@ mod tests {
     #[test]
     fn the_line_of_a_base_counts_against_the_estimate() {
         let line = |documents, estimate| {
-            base_line(BaseProgress { documents, bytes: 3_400_000, estimate }, 820.0)
+            let base = BaseProgress::default();
+            base_line(BaseProgress { documents, bytes: 3_400_000, estimate, ..base }, 820.0)
         };
-        let half = line(600, 1_200);
+        let unknown = line(0, None);
+        assert_eq!(unknown.text, "taking the base: listing what there is");
+        assert_eq!(unknown.part, None);
+        let half = line(600, Some(1_200));
         assert_eq!(half.text, "taking the base: 600 of about 1 200 documents, 3.4 MB, 820/s");
         assert_eq!(half.part, Some((600, 1_200)));
         // The server's estimate was too low.
-        let more = line(1_300, 1_200);
+        let more = line(1_300, Some(1_200));
         assert!(more.text.contains("1 300 of about 1 300 documents"), "{}", more.text);
         assert_eq!(more.part, Some((1_300, 1_300)));
     }

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Progress, State};
 use definitions::Listing;
+pub(crate) use documents::PATIENCE;
 use failure::Failed;
 use window::Window;
 use write::Writer;
@@ -59,8 +60,9 @@ impl Base<'_> {
         stop: &CancellationToken,
     ) -> Result<BaseSummary, Error> {
         let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        self.progress.state(State::TakingBase);
+        self.progress.base_moves();
         loop {
-            self.progress.state(State::TakingBase);
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Error::BaseStopped),
@@ -87,13 +89,15 @@ impl Base<'_> {
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
         let window = Window::ask(self.deployment).await;
         window.refuse_none(self.deployment.hosts())?;
-        let listing = Listing::take(self.deployment, self.filter).await?;
+        let listing = self.list().await?;
         listing.refuse_unreadable(self.deployment.hosts())?;
         // At once: what changes between the two and is taken back later, no listing shows.
         let time = self.present().await?;
-        let estimate = listing.estimate(self.deployment).await?;
+        let mut estimate = 0;
         for collection in listing.collections() {
+            estimate += documents::estimate(self.deployment, collection).await?;
             documents::try_one(self.deployment, collection, time).await?;
+            self.progress.base_moves();
         }
         tracing::info!(
             "taking a base of {} collections and views at {time} ({}), about {estimate} \
@@ -126,9 +130,10 @@ impl Base<'_> {
             }
             if definition.kind == definitions::COLLECTION {
                 documents::read(self.deployment, definition, time, began, writer).await?;
+                self.progress.base_moves();
             }
         }
-        let now = Listing::take(self.deployment, self.filter).await?;
+        let now = self.list().await?;
         match listing.difference(&now) {
             None => Ok(()),
             Some(namespace) => {
@@ -136,6 +141,10 @@ impl Base<'_> {
                 Err(Failed::ForNow(why))
             }
         }
+    }
+
+    async fn list(&self) -> Result<Listing, Failed> {
+        Listing::take(self.deployment, self.filter, self.progress).await
     }
 
     /// The deployment's present cluster time. A read at it waits until it is committed by a

@@ -8,11 +8,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::base::PATIENCE;
 use crate::{Snapshot, State};
 
 /// How long the source may be away before a recording is no longer called well. An election
 /// takes up to 12 s with MongoDB's default settings, by its manual, and then a retry.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(20);
+
+/// How long a base may stand still before a recording is no longer called well: what the recorder
+/// itself waits for, a batch from a slow source, is no reason to end it.
+const LONGEST_STANDSTILL: Duration = PATIENCE;
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -53,13 +58,23 @@ pub fn text(now: &Snapshot) -> String {
     page.gauge("tape_bytes", whole(now.tape_bytes));
     page.counter("seals_total", now.seals);
     page.gauge("last_seal_seconds", last_seal);
+    if let Some(estimate) = now.base.estimate {
+        page.gauge("base_documents", whole(now.base.documents));
+        page.gauge("base_estimated_documents", whole(estimate));
+        page.gauge("base_bytes", whole(now.base.bytes));
+    }
+    let standstill = (now.state == State::TakingBase).then_some(now.base.standstill);
+    page.gauge("base_standstill_seconds", standstill.map(|time| time.as_secs_f64()));
     page.0
 }
 
 /// What each figure is; the page shows it, and the documentation.
-const HELP: [(&str, &str); 15] = [
+const HELP: [(&str, &str); 19] = [
     ("state", "1 for what the recorder is doing, 0 for what it is not"),
-    ("source_away_seconds", "For how long the stream has not been open; 0 while it is"),
+    (
+        "source_away_seconds",
+        "For how long the stream has not been open; 0 while it is, or a base is taken",
+    ),
     ("reconnects_total", "How often the stream was opened again"),
     ("retries_total", "How often opening the stream again was attempted"),
     ("events_total", "Events made durable in this session"),
@@ -73,6 +88,10 @@ const HELP: [(&str, &str); 15] = [
     ("tape_bytes", "What the tape takes on disk"),
     ("seals_total", "Segments sealed in this session"),
     ("last_seal_seconds", "How long sealing the last segment took"),
+    ("base_documents", "Documents of the base that are written"),
+    ("base_estimated_documents", "About how many there will be, as the server estimates"),
+    ("base_bytes", "Raw BSON bytes of the documents that are written"),
+    ("base_standstill_seconds", "For how long the base has not got on, while it is taken"),
 ];
 
 #[derive(Default)]
@@ -123,11 +142,18 @@ impl Page {
 /// Whether a recording does what it is there for: `Ok` if so, otherwise why not; each a sentence.
 ///
 /// # Errors
-/// Why it is not well: the stream has not been open for longer than an election takes.
+/// Why it is not well: the stream has not been open for longer than an election takes, or the base
+/// does not get on.
 pub fn health(now: &Snapshot) -> Result<String, String> {
     let doing = match now.state {
         State::Recording => return Ok("recording".to_owned()),
-        State::TakingBase => return Ok("taking the base".to_owned()),
+        State::TakingBase if now.base.standstill <= LONGEST_STANDSTILL => {
+            return Ok("taking the base".to_owned());
+        }
+        State::TakingBase => {
+            let seconds = now.base.standstill.as_secs();
+            return Err(format!("taking the base, which has not got on for {seconds} s"));
+        }
         State::Connecting => "looking for the source",
         State::Waiting => "waiting for the source",
     };

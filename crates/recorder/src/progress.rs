@@ -33,8 +33,14 @@ pub struct Progress {
     oplog_begin: AtomicU32,
     base_documents: AtomicU64,
     base_bytes: AtomicU64,
+    /// [`UNKNOWN`] before the server was asked.
     base_estimate: AtomicU64,
+    /// When the base last got on, in milliseconds.
+    base_moved: AtomicU64,
 }
+
+/// More documents than there can be.
+const UNKNOWN: u64 = u64::MAX;
 
 /// What a recording is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +100,11 @@ pub struct BaseProgress {
     pub documents: u64,
     /// Their raw BSON bytes.
     pub bytes: u64,
-    /// About how many there will be, as the server estimates.
-    pub estimate: u64,
+    /// About how many there will be, as the server estimates; `None` before it was asked.
+    pub estimate: Option<u64>,
+    /// For how long it has not got on: nothing was listed, read or written. Means something
+    /// while it is being taken.
+    pub standstill: Duration,
 }
 
 /// What an append made durable.
@@ -134,7 +143,8 @@ impl Default for Progress {
             oplog_begin: AtomicU32::new(0),
             base_documents: zero(),
             base_bytes: zero(),
-            base_estimate: zero(),
+            base_estimate: AtomicU64::new(UNKNOWN),
+            base_moved: zero(),
         }
     }
 }
@@ -153,10 +163,14 @@ impl Progress {
         let reached = self.reached.load(Relaxed);
         let lag = self.source.load(Relaxed).saturating_sub(reached);
         let oplog_begin = self.oplog_begin.load(Relaxed);
-        let since = Duration::from_millis(self.state_since.load(Relaxed));
+        let since = |moment: &AtomicU64| {
+            let moment = Duration::from_millis(moment.load(Relaxed));
+            self.created.elapsed().saturating_sub(moment)
+        };
+        let estimate = self.base_estimate.load(Relaxed);
         Snapshot {
             state,
-            in_state: self.created.elapsed().saturating_sub(since),
+            in_state: since(&self.state_since),
             events: self.events.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             end: Seq::new(self.next.load(Relaxed)),
@@ -175,7 +189,8 @@ impl Progress {
             base: BaseProgress {
                 documents: self.base_documents.load(Relaxed),
                 bytes: self.base_bytes.load(Relaxed),
-                estimate: self.base_estimate.load(Relaxed),
+                estimate: (estimate != UNKNOWN).then_some(estimate),
+                standstill: since(&self.base_moved),
             },
         }
     }
@@ -187,10 +202,14 @@ impl Progress {
             State::Waiting => 2,
             State::TakingBase => 3,
         };
-        // A recording runs for weeks, not for 500 million years.
-        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.state_since.store(now, Relaxed);
+        self.state_since.store(self.millis(), Relaxed);
         self.state.store(state, Relaxed);
+    }
+
+    /// How late it is.
+    fn millis(&self) -> u64 {
+        // A recording runs for weeks, not for 500 million years.
+        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn durable(&self, done: Durable) {
@@ -211,11 +230,18 @@ impl Progress {
         self.base_estimate.store(estimate, Relaxed);
         self.base_documents.store(0, Relaxed);
         self.base_bytes.store(0, Relaxed);
+        self.base_moves();
+    }
+
+    /// The base gets on: the server has answered, or something is written.
+    pub(crate) fn base_moves(&self) {
+        self.base_moved.store(self.millis(), Relaxed);
     }
 
     pub(crate) fn base_written(&self, documents: u64, bytes: u64) {
         self.base_documents.fetch_add(documents, Relaxed);
         self.base_bytes.fetch_add(bytes, Relaxed);
+        self.base_moves();
     }
 
     pub(crate) fn starts_at(&self, next: Seq) {
@@ -308,5 +334,23 @@ mod tests {
         let now = progress.snapshot();
         assert_eq!(now.state, State::Waiting);
         assert!(now.in_state + Duration::from_millis(19) <= progress.created.elapsed());
+    }
+
+    #[test]
+    fn a_base_that_is_begun_again_counts_from_nothing_and_stands_still_until_it_gets_on() {
+        let progress = Progress::default();
+        assert_eq!(progress.snapshot().base.estimate, None);
+        progress.base_begins(0);
+        progress.base_written(3, 90);
+        progress.base_begins(7);
+        progress.base_written(2, 40);
+        progress.base_written(1, 20);
+        let base = progress.snapshot().base;
+        assert_eq!((base.documents, base.bytes, base.estimate), (3, 60, Some(7)));
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(progress.snapshot().base.standstill >= Duration::from_millis(19));
+        progress.base_moves();
+        let now = progress.snapshot();
+        assert!(now.base.standstill + Duration::from_millis(19) <= progress.created.elapsed());
     }
 }

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use mongodb::Database;
 
 use super::failure::Failed;
-use crate::Error;
+use crate::{Error, Progress};
 
 /// The server's own databases: streams show nothing of them either.
 const NOT_USERS: [&str; 3] = ["admin", "config", "local"];
@@ -39,6 +39,7 @@ impl Listing {
     pub(super) async fn take(
         deployment: &Deployment,
         filter: &NamespaceFilter,
+        progress: &Progress,
     ) -> Result<Self, Failed> {
         let failed = |error| Failed::of(deployment, error, "list its databases");
         let databases = deployment.client().list_database_names().await.map_err(failed)?;
@@ -48,6 +49,7 @@ impl Listing {
             let doing = format!("list the collections of {db}");
             let collections = doc! {"listCollections": 1};
             for found in documents(deployment, &database, collections, &doing).await? {
+                progress.base_moves();
                 let Some(mut found) = Listed::of(db, &found) else {
                     return Err(Error::BadReply { missing: "a collection's name or type" }.into());
                 };
@@ -104,20 +106,6 @@ impl Listing {
         }
         let (what, exclude) = (what.join(", "), names.join(","));
         Err(Error::NotInBase { hosts: hosts.to_owned(), what, exclude })
-    }
-
-    /// About how many documents there are. Every collection is asked, so whoever may not read
-    /// one learns it here.
-    pub(super) async fn estimate(&self, deployment: &Deployment) -> Result<u64, Failed> {
-        let mut estimate = 0;
-        for definition in self.collections() {
-            let database = deployment.client().database(&definition.db);
-            let collection = database.collection::<Document>(&definition.coll);
-            let doing = format!("count the documents of {}", definition.namespace());
-            let counted = collection.estimated_document_count().await;
-            estimate += counted.map_err(|error| Failed::of(deployment, error, &doing))?;
-        }
-        Ok(estimate)
     }
 
     /// A namespace that is not the same in another listing; `None` if all are.

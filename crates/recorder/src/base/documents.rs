@@ -14,7 +14,20 @@ use super::write::Writer;
 
 /// How long to wait for a batch before the connection is taken for dead. A node that lags waits
 /// itself until it has the time that is to be read at.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// About how many documents a collection has. Whoever may not read it learns it here.
+pub(super) async fn estimate(
+    deployment: &Deployment,
+    definition: &Definition,
+) -> Result<u64, Failed> {
+    let database = deployment.client().database(&definition.db);
+    let collection = database.collection::<Document>(&definition.coll);
+    collection.estimated_document_count().await.map_err(|error| {
+        let doing = format!("count the documents of {}", definition.namespace());
+        Failed::of(deployment, error, &doing)
+    })
+}
 
 /// Reads of a collection as much as shows that it can be read as it was at `time`.
 pub(super) async fn try_one(

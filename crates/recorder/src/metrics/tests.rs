@@ -23,7 +23,22 @@ fn full() -> Snapshot {
         reached: Some(ClusterTime { seconds: 1_772_366_410, increment: 1 }),
         lag_seconds: 2,
         oplog_left_seconds: Some(86_400),
-        base: BaseProgress::default(),
+        base: BaseProgress {
+            documents: 1_500,
+            bytes: 900_000,
+            estimate: Some(2_000),
+            standstill: Duration::from_secs(300),
+        },
+    }
+}
+
+/// A base that last got on some seconds ago.
+fn taking_base(standstill: u64) -> Snapshot {
+    let standstill = Duration::from_secs(standstill);
+    Snapshot {
+        state: State::TakingBase,
+        base: BaseProgress { standstill, ..full().base },
+        ..full()
     }
 }
 
@@ -56,8 +71,12 @@ fn every_figure_is_on_the_page_with_its_help_and_type() {
             "changetape_recorder_tape_bytes 30000",
             "changetape_recorder_seals_total 3",
             "changetape_recorder_last_seal_seconds 0.25",
+            "changetape_recorder_base_documents 1500",
+            "changetape_recorder_base_estimated_documents 2000",
+            "changetape_recorder_base_bytes 900000",
         ]
     );
+    let page = page + &text(&taking_base(2));
     for (name, help) in HELP {
         let head = format!("# HELP changetape_recorder_{name} {help}\n# TYPE changetape_recorder_");
         assert!(!help.is_empty() && page.contains(&head), "{name}");
@@ -77,6 +96,7 @@ fn what_is_not_known_is_not_on_the_page() {
         "lag_seconds",
         "oplog_left_seconds",
         "last_seal_seconds",
+        "base_",
     ] {
         assert!(!page.contains(unknown), "{unknown}: {page}");
     }
@@ -97,6 +117,24 @@ fn a_recording_is_well_unless_its_source_stays_away() {
     assert_eq!(at(State::Waiting, 20), Ok("waiting for the source for 20 s".to_owned()));
     assert_eq!(at(State::Waiting, 21), Err("waiting for the source for 21 s".to_owned()));
     assert_eq!(at(State::Connecting, 30), Err("looking for the source for 30 s".to_owned()));
+}
+
+#[test]
+fn a_base_is_well_while_it_gets_on() {
+    let page = text(&taking_base(7));
+    for line in [
+        "changetape_recorder_state{state=\"taking_base\"} 1",
+        "changetape_recorder_source_away_seconds 0",
+        "changetape_recorder_base_documents 1500",
+        "changetape_recorder_base_standstill_seconds 7",
+    ] {
+        assert!(values(&page).contains(&line), "{line}: {page}");
+    }
+    // The stream is not open: nobody knows how far the source is.
+    assert!(!page.contains("lag_seconds"), "{page}");
+    assert_eq!(health(&taking_base(60)), Ok("taking the base".to_owned()));
+    let stuck = "taking the base, which has not got on for 61 s";
+    assert_eq!(health(&taking_base(61)), Err(stuck.to_owned()));
 }
 
 #[test]
