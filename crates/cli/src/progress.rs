@@ -104,9 +104,9 @@ fn draw(bar: &ProgressBar, line: Line) {
     let template = if let Some((done, of)) = line.part {
         bar.set_length(of);
         bar.set_position(done);
-        "{bar:24} {percent:>3}% {msg}"
+        "{bar:24} {percent:>3}% {wide_msg}"
     } else {
-        "{spinner} {msg}"
+        "{spinner} {wide_msg}"
     };
     // The templates are ours; one that did not parse would leave the line as it was.
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -71,42 +71,39 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
     }
 }
 
-/// The line while events are read, or would be if the source were there.
+/// The line while events are read, or would be if the source were there. What matters least stands
+/// last: terminals may be narrow.
 fn stream_line(now: &Snapshot, events_per_second: f64, bytes_per_second: f64) -> Line {
-    let (doing, place) = doing(now);
-    Line {
-        text: format!(
-            "{doing}: {}, {}, {:.1} MB/s, {place}, tape {}",
-            report::events(now.events),
-            report::rate(events_per_second),
-            bytes_per_second / 1e6,
-            report::bytes(now.tape_bytes),
-        ),
-        part: None,
-    }
-}
-
-/// What the recording is doing, and how far it has come.
-fn doing(now: &Snapshot) -> (String, String) {
     let doing = match now.state {
         State::Connecting | State::TakingBase => "opening the stream",
         State::Recording => "recording",
         State::Waiting => "waiting for the source",
     };
-    if now.state == State::Recording {
-        let place = match now.lag_seconds {
+    let (seconds, retries) = (now.in_state.as_secs(), now.retries);
+    let mut parts = vec![
+        report::events(now.events),
+        report::rate(events_per_second),
+        format!("{:.1} MB/s", bytes_per_second / 1e6),
+    ];
+    let doing = if now.state == State::Recording {
+        parts.push(match now.lag_seconds {
             0 => "up to date".to_owned(),
             seconds => format!("{seconds} s behind"),
-        };
-        return (doing.to_owned(), place);
-    }
-    // How far the source is meanwhile nobody knows, but how far the recording is.
-    let place = match now.last_event {
+        });
+        doing.to_owned()
+    } else {
+        // How far behind it is meanwhile nobody knows.
+        format!("{doing} for {seconds} s, retries so far {retries}")
+    };
+    parts.push(format!("tape {}", report::bytes(now.tape_bytes)));
+    parts.push(match now.last_event {
         Some(time) => format!("last event {}", time.wall_time()),
         None => "no event yet".to_owned(),
-    };
-    let (seconds, retries) = (now.in_state.as_secs(), now.retries);
-    (format!("{doing} for {seconds} s, retries so far {retries}"), place)
+    });
+    if now.state == State::Recording && retries > 0 {
+        parts.push(format!("retries {retries}"));
+    }
+    Line { text: format!("{doing}: {}", parts.join(", ")), part: None }
 }
 
 /// The line while a base is taken. How many documents there are the server only estimates.
@@ -221,24 +218,26 @@ mod tests {
         let line = |now: Snapshot| stream_line(&now, 120.4, 1_230_000.0).text;
         assert_eq!(
             line(recording()),
-            "recording: 1 204 events, 120/s, 1.2 MB/s, up to date, tape 300.0 kB"
+            "recording: 1 204 events, 120/s, 1.2 MB/s, up to date, tape 300.0 kB, \
+             last event 2026-03-01T12:00:00Z, retries 5"
         );
         assert_eq!(
-            line(Snapshot { lag_seconds: 7, ..recording() }),
-            "recording: 1 204 events, 120/s, 1.2 MB/s, 7 s behind, tape 300.0 kB"
+            line(Snapshot { lag_seconds: 7, retries: 0, ..recording() }),
+            "recording: 1 204 events, 120/s, 1.2 MB/s, 7 s behind, tape 300.0 kB, \
+             last event 2026-03-01T12:00:00Z"
         );
         // How far behind it is nobody knows then.
         let away = Duration::from_millis(12_900);
         assert_eq!(
             line(Snapshot { state: State::Waiting, in_state: away, lag_seconds: 7, ..recording() }),
             "waiting for the source for 12 s, retries so far 5: 1 204 events, 120/s, 1.2 MB/s, \
-             last event 2026-03-01T12:00:00Z, tape 300.0 kB"
+             tape 300.0 kB, last event 2026-03-01T12:00:00Z"
         );
         let begun = Snapshot { in_state: Duration::ZERO, ..Progress::default().snapshot() };
         assert_eq!(
             stream_line(&begun, 0.0, 0.0).text,
-            "opening the stream for 0 s, retries so far 0: 0 events, 0/s, 0.0 MB/s, no event yet, \
-             tape 0 B"
+            "opening the stream for 0 s, retries so far 0: 0 events, 0/s, 0.0 MB/s, tape 0 B, \
+             no event yet"
         );
     }
 
