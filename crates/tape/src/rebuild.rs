@@ -10,13 +10,30 @@ use changetape_core::Seq;
 use crate::catalog::{Catalog, Listed};
 use crate::salvage::Salvage;
 use crate::segment::{Segment, Totals};
-use crate::{Edge, Error, Gap, GapCause, Metadata, layout};
+use crate::{Damage, Edge, Error, Gap, GapCause, Metadata, layout};
+
+/// A catalog that was made anew.
+pub(crate) struct Rebuilt {
+    pub(crate) catalog: Catalog,
+    /// Those of its gaps that no segment tells of.
+    pub(crate) noted: Vec<Gap>,
+}
+
+impl Rebuilt {
+    /// What is wrong besides the catalog: events that no segment holds.
+    pub(crate) fn damages(&self) -> impl Iterator<Item = Damage> {
+        self.noted.iter().filter(|gap| gap.places > 0).map(|gap| {
+            let what = format!("no segment holds the events before {}", gap.at);
+            Damage::of(what, Some(gap.first()..gap.at))
+        })
+    }
+}
 
 /// The catalog of the segments that are there. Where segments overlap, as those that were just
 /// merged do with the one they became, the longest counts; where events are missing between
 /// them, there is a gap. One that does not say what it holds any more counts for what its name
 /// says, where no other holds that: what can be kept of it is found when it is repaired.
-pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
+pub(crate) fn catalog(path: &Path) -> Result<Rebuilt, Error> {
     let Segments { mut sound, damaged } = Segments::of(path)?;
     sound.sort_by_key(|(listed, _)| (listed.first, std::cmp::Reverse(listed.end)));
     let mut found: Vec<(Listed, Result<Totals, Salvage>)> = Vec::new();
@@ -35,15 +52,16 @@ pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
     found.sort_by_key(|(listed, _)| listed.first);
     let next = found.first().map_or(Seq::ZERO, |(listed, _)| listed.first);
     let mut catalog = Catalog { next, ..Catalog::default() };
+    let mut noted = Vec::new();
     for (listed, told) in found {
         let totals = told.as_ref().map_or_else(Salvage::totals, Some);
         match totals {
             Some(totals) => catalog.add_gaps(&totals.gaps),
             // Whether there was one in it, nobody knows any more.
-            None => catalog.add_gaps(&[lost(listed.first, listed.first)]),
+            None => noted.push(lost(listed.first, listed.first)),
         }
         if catalog.behind_gap(catalog.next) != listed.first {
-            catalog.add_gaps(&[lost(catalog.next, listed.first)]);
+            noted.push(lost(catalog.next, listed.first));
         }
         catalog.next = listed.end;
         let behind = |salvage: &Salvage| Some(salvage.checkpoint_at(listed.end)?.token);
@@ -53,8 +71,9 @@ pub(crate) fn catalog(path: &Path) -> Result<Catalog, Error> {
         };
         catalog.add_segment(listed, &told.map(|totals| totals.kinds).unwrap_or_default());
     }
+    catalog.add_gaps(&noted);
     catalog.gaps.sort_by_key(|gap| gap.at);
-    Ok(catalog)
+    Ok(Rebuilt { catalog, noted })
 }
 
 /// The metadata that a segment repeats, if one can be read.

@@ -27,7 +27,7 @@ use crate::salvage::{Found, Salvage};
 use crate::seal::Tape;
 use crate::segment::KindCounts;
 use crate::verify::{self, Verified};
-use crate::{Damage, Error, Gap, Metadata, base, disk, layout, metadata, watermark};
+use crate::{Damage, Error, Gap, GapCause, Metadata, base, disk, layout, metadata, watermark};
 
 /// What repairing a tape did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,17 +59,18 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
         verified.damages.push(Damage::losing_nothing("FORMAT was not what was written"));
     }
     let base_lost = repair_base(path, &mut verified)?;
-    let known = match catalog::read(path) {
+    let (known, noted) = match catalog::read(path) {
         Err(Error::Damaged { damage, .. }) => {
             verified.damages.push(*damage);
             let rebuilt = rebuild::catalog(path)?;
+            verified.damages.extend(rebuilt.damages());
             // Before any segment is put aside: a repair that is killed then knows of it.
-            catalog::write(path, &rebuilt)?;
-            rebuilt
+            catalog::write(path, &rebuilt.catalog)?;
+            (rebuilt.catalog, rebuilt.noted)
         }
-        catalog => catalog?,
+        catalog => (catalog?, Vec::new()),
     };
-    let before = known.gaps.clone();
+    let is_new = |gap: &Gap| noted.contains(gap) || !known.gaps.contains(gap);
     let durable = match watermark::read(path)? {
         watermark::Said::Next(next) => next,
         watermark::Said::Nothing => known.next,
@@ -87,7 +88,9 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     repair.segments(&known, &mut verified, progress)?;
     repair.tail(&known, durable, &mut verified)?;
     let catalog = repair.finish()?;
-    let gaps = catalog.gaps.into_iter().filter(|gap| !before.contains(gap)).collect();
+    // What was recorded with the live end is no loss of now.
+    let is_damage = |gap: &Gap| gap.cause == GapCause::Damaged;
+    let gaps = catalog.gaps.into_iter().filter(|gap| is_damage(gap) && is_new(gap)).collect();
     Ok(Repaired { damages: verified.damages, gaps, base_lost })
 }
 

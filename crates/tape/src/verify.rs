@@ -77,9 +77,12 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verifie
         let what = "metadata is missing or not what was written";
         verified.found(Damage::losing_nothing(what));
     }
-    let catalog = match verified.note(catalog::read(path))? {
-        Some(catalog) => catalog,
-        None => rebuild::catalog(path)?,
+    let catalog = if let Some(catalog) = verified.note(catalog::read(path))? {
+        catalog
+    } else {
+        let rebuilt = rebuild::catalog(path)?;
+        rebuilt.damages().for_each(|damage| verified.found(damage));
+        rebuilt.catalog
     };
     verified.gaps.clone_from(&catalog.gaps);
     verified.base = base::verify(path, &mut |damage| verified.found(damage))?;

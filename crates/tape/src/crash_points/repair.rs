@@ -126,6 +126,11 @@ fn flip_block(image: &mut Image, first: u64) {
     assert!(hits > 0, "no block begins with {first}");
 }
 
+/// The places that gaps take.
+fn places(gaps: &[Gap]) -> Vec<Range<u64>> {
+    gaps.iter().map(|gap| gap.first().get()..gap.at.get()).collect()
+}
+
 /// A damaged tape, and what a repair leaves of it.
 struct Damaged {
     image: Image,
@@ -180,9 +185,10 @@ impl Damaged {
         Self { image, lost, end, gap }
     }
 
-    /// Repairs a tape to the end, and checks what is left of it.
-    fn check(&self, path: &Path, case: &str) {
-        repair(path, &mut |_, _| ()).unwrap_or_else(|error| panic!("{case}: {error}"));
+    /// Repairs a tape to the end, and checks what is left of it; which gaps the repair told of.
+    fn check(&self, path: &Path, case: &str) -> Vec<Range<u64>> {
+        let repaired = repair(path, &mut |_, _| ());
+        let repaired = repaired.unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!(verify(path, &mut |_, _| ()).unwrap().damages, [], "{case}");
         let reader = TapeReader::open(path).unwrap();
         let mut kept = Vec::new();
@@ -198,18 +204,14 @@ impl Damaged {
         assert_eq!(kept, expected, "{case}");
         let (of_damage, recorded): (Vec<_>, Vec<_>) =
             reader.gaps().into_iter().partition(|gap| gap.cause == GapCause::Damaged);
-        let told: Vec<Range<u64>> =
-            of_damage.iter().map(|gap| gap.first().get()..gap.at.get()).collect();
-        assert_eq!(
-            (told, recorded),
-            (self.lost.clone(), Vec::from_iter(self.gap.clone())),
-            "{case}"
-        );
+        let expected = (self.lost.clone(), Vec::from_iter(self.gap.clone()));
+        assert_eq!((places(&of_damage), recorded), expected, "{case}");
         let checkpoint = reader.checkpoint().unwrap();
         // Within what was one batch, the token is the last event's own.
         let token = if [LIVE[0], END].contains(&self.end) { self.end } else { self.end - 1 };
         let expected = (Seq::new(self.end), samples::token(token));
         assert_eq!((checkpoint.next, checkpoint.token), expected, "{case}");
+        places(&repaired.gaps)
     }
 
     /// Puts it in a directory of its own.
@@ -228,7 +230,7 @@ impl Damaged {
     fn calls(&self, case: &str) -> usize {
         let (dir, path) = self.put();
         let script = Script::notes(dir.path());
-        self.check(&path, case);
+        assert_eq!(self.check(&path, case), self.lost, "{case}");
         let calls = script.calls().len();
         assert!(calls > 10, "{case}: {calls} calls");
         calls

@@ -112,6 +112,7 @@ impl Sound {
         let path = self.path();
         let repaired = repair(&path, &mut |_, _| ()).unwrap_or_else(|e| panic!("{case}: {e}"));
         assert!(!repaired.damages.is_empty(), "{case}");
+        assert!(lost.is_subset(&named(&repaired.damages)), "{case}: {:?}", repaired.damages);
         let gone: u64 = repaired.gaps.iter().map(|gap| gap.places).sum();
         assert_eq!(gone, lost.len() as u64, "{case}: {:?}", repaired.gaps);
         self.check_repaired(&path, lost, case);
@@ -341,6 +342,9 @@ fn several_files_at_once_cost_what_they_held() {
             sound.check(&damaged, one, &lost, &format!("{one} and {other} removed"));
         }
     }
+    let damaged = sound.image.without("catalog").without(&segments[1]);
+    let lost = sound.hit(&segments[1], &(0..usize::MAX));
+    sound.check(&damaged, "catalog", &lost, "the catalog and a segment removed");
 }
 
 #[test]

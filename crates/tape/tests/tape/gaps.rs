@@ -162,6 +162,18 @@ fn segments_tell_of_gaps_where_the_catalog_is_lost() {
 }
 
 #[test]
+fn a_gap_that_was_recorded_is_no_loss_to_a_repair() {
+    let dir = samples::in_memory_dir();
+    let path = dir.path().join("orders.tape");
+    let mut writer = samples::tape_of(&path, [5]);
+    samples::append_gap(&mut writer, samples::gap(1), &token_behind(1)).unwrap();
+    end(writer, false);
+    let repaired = repair(&path, &mut |_, _| ()).unwrap();
+    assert_eq!((repaired.damages, repaired.gaps), (vec![], vec![]));
+    check_gaps(&path, &[told(5, 1)]);
+}
+
+#[test]
 fn a_gap_goes_when_what_is_before_it_is_dropped() {
     let dir = samples::in_memory_dir();
     let path = dir.path().join("orders.tape");
