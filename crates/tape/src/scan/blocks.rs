@@ -23,7 +23,7 @@ pub struct Blocks<'a> {
     /// Where reading began.
     from: Seq,
     /// Where it ends.
-    until: Option<Seq>,
+    until: Seq,
     /// As far as gaps have been told.
     told: Seq,
     keep: Option<Box<Keep<'a>>>,
@@ -62,14 +62,14 @@ impl std::fmt::Debug for Blocks<'_> {
 impl<'a> Blocks<'a> {
     pub(super) fn new(reader: &'a TapeReader, next: Seq) -> Self {
         let (keep, decoder, segment) = (None, None, None);
-        let (from, told, until) = (next, next, None);
+        let (from, told, until) = (next, next, Seq::new(u64::MAX));
         Self { reader, next, from, until, told, keep, decoder, segment, begun: false, done: false }
     }
 
     /// Ends before a place; the last block may reach beyond it. What lies there is not looked for.
     #[must_use]
     pub fn until(mut self, end: Seq) -> Self {
-        self.until = Some(end);
+        self.until = end;
         self
     }
 
@@ -91,8 +91,8 @@ impl<'a> Blocks<'a> {
     }
 
     /// The gaps that lie between where reading began and [`position`](Self::position), each told
-    /// once. Who follows a recording asks after each block, before anything is done with it: the
-    /// gap was met after [`TapeReader::gaps`] was asked.
+    /// once. Who follows a recording asks after each block, before anything is done with it: one
+    /// may have come since [`TapeReader::gaps`] was asked.
     #[must_use]
     pub fn crossed(&mut self) -> Vec<Gap> {
         let (from, told) = (self.from, self.told);
@@ -111,7 +111,7 @@ impl<'a> Blocks<'a> {
             None => Decoder::new().map_err(Error::io("read", path))?,
         };
         loop {
-            if self.next >= self.reader.end().min(self.until.unwrap_or(Seq::new(u64::MAX))) {
+            if self.next >= self.reader.end().min(self.until) {
                 return Ok(None);
             }
             if let Some(open) = &mut self.segment
