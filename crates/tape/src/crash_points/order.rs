@@ -165,13 +165,13 @@ fn with_an_interval_nothing_is_acknowledged_until_it_is_synced() {
 fn check_listed(calls: &Calls, unfinished: &Path, (from, until): (usize, usize)) {
     let segments = layout::parent(unfinished);
     let catalog = layout::parent(segments).join(layout::CATALOG);
+    let is_written = |(call, path): &(Call, PathBuf)| *call == Call::Write && path == unfinished;
+    let written = calls[from..until].iter().rposition(is_written).expect("it was written");
+    let synced = find(calls, from + written, Call::Sync, unfinished);
     let is_segment = |path: &Path| path.extension().is_some_and(|end| end == layout::SEALED);
     let renamed = |(call, path): &(Call, PathBuf)| *call == Call::Rename && is_segment(path);
-    let renamed = from + calls[from..until].iter().position(renamed).expect("it was sealed");
-    let is_written = |(call, path): &(Call, PathBuf)| *call == Call::Write && path == unfinished;
-    let written = calls[..renamed].iter().rposition(is_written).expect("it was written");
-    let synced = find(calls, written, Call::Sync, unfinished);
-    assert!(synced < renamed, "a segment is not synced before it has its name");
+    let renamed = calls[synced..until].iter().position(renamed);
+    let renamed = synced + renamed.expect("a segment is not synced before it has its name");
     let named = find(calls, renamed, Call::SyncDir, segments);
     let new = catalog.with_extension("new");
     let listed = find(calls, renamed, Call::Write, &new);
