@@ -231,11 +231,13 @@ fn sealed(path: &Path, metadata: &Metadata) -> Result<(Catalog, Tail), Error> {
         if layout::logs(path)?.is_empty() {
             let catalog = catalog::read(path)?;
             let durable = opening::acknowledged(path)?;
-            // Someone else may have recorded meanwhile, or have begun to.
+            // Someone else may have begun to record meanwhile, or have recorded. The catalog comes
+            // last: what is not in a log any more is in it by then.
+            let is_closed = durable <= catalog.next || layout::logs(path)?.is_empty();
             if durable > catalog.next && catalog::read(path)? != catalog {
                 continue;
             }
-            if durable <= catalog.next || layout::logs(path)?.is_empty() {
+            if is_closed {
                 opening::check_reaches(path, catalog.next, durable)?;
                 return Ok((catalog, Tail::Nothing));
             }
