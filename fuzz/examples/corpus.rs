@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Timestamp, rawdoc};
-use changetape_core::{Arrival, ResumeToken, Seq, WallTime};
+use changetape_core::{Arrival, ClusterTime, ResumeToken, Seq, WallTime};
 use changetape_tape::{
-    Batch, Codec, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeOptions,
-    UpdateForm,
+    Batch, Codec, Definition, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions,
+    TapeDraft, TapeOptions, UpdateForm,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -75,10 +75,41 @@ fn main() -> Result<(), Failure> {
     for (number, segment) in files(&tape.join("segments"))?.iter().enumerate() {
         put("segment", &format!("whole-{number}"), &fs::read(segment)?)?;
     }
+    for (name, documents) in [("empty", &[][..]), ("whole", &documents)] {
+        let tape = directory.join(name);
+        write_base(&tape, documents)?;
+        put("base", name, &fs::read(tape.join("base"))?)?;
+    }
     for name in ["catalog", "metadata", "FORMAT"] {
         put("frame", name, &fs::read(tape.join(name))?)?;
     }
     Ok(fs::remove_dir_all(directory)?)
+}
+
+/// Makes a tape whose base is of a collection and a view.
+fn write_base(tape: &Path, documents: &[&RawDocument]) -> Result<(), Failure> {
+    let draft = TapeDraft::begin(tape)?;
+    let time = ClusterTime { seconds: 1_772_366_400, increment: 1 };
+    let mut base = draft.begin_base(time, WallTime::from_millis(1_772_366_400_000))?;
+    let orders = Definition {
+        db: "shop".into(),
+        coll: "orders".into(),
+        kind: "collection".into(),
+        options: rawdoc! {"validationLevel": "strict"},
+        indexes: vec![rawdoc! {"v": 2, "key": {"_id": 1}, "name": "_id_"}],
+    };
+    base.collection(&orders)?;
+    documents.iter().try_for_each(|document| base.document(document))?;
+    base.collection(&Definition {
+        coll: "open_orders".into(),
+        kind: "view".into(),
+        options: rawdoc! {"viewOn": "orders", "pipeline": []},
+        indexes: Vec::new(),
+        ..orders
+    })?;
+    base.finish()?;
+    draft.finish(metadata(), TapeOptions::default())?.close()?;
+    Ok(())
 }
 
 fn files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -4,7 +4,11 @@
 //! A changed byte does not get past a checksum, so each input is read twice: as it is, and with
 //! its checksums made right, as a malicious tape's would be.
 
+mod base;
+
 use std::path::Path;
+
+pub use base::base;
 
 use crate::block::{Decoder, MAGIC};
 use crate::bytes::{len_at, u64_at};
@@ -217,12 +221,13 @@ mod tests {
     fn the_corpus_is_harmless() {
         let dir = tempfile::tempdir().unwrap();
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-        for target in ["block", "segment", "frame"] {
+        for target in ["block", "segment", "base", "frame"] {
             let mut inputs = 0;
             for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
                 let input = std::fs::read(entry.unwrap().path()).unwrap();
                 match target {
                     "block" => block(&input),
+                    "base" => base(&input, dir.path()).unwrap(),
                     "segment" => segment(&input, &dir.path().join("a.seg")).unwrap(),
                     _ => frame(&input),
                 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use changetape_testkit::{cargo, target_directory, workspace_directory};
 
 /// What can be fuzzed.
-const TARGETS: [&str; 6] = ["block", "segment", "frame", "event", "diff", "token"];
+const TARGETS: [&str; 7] = ["block", "segment", "base", "frame", "event", "diff", "token"];
 
 /// How long each target is tried, in seconds.
 const TIME: &str = "-max_total_time=60";

@@ -198,6 +198,18 @@ fn what_was_counted_is_compared() {
 }
 
 #[test]
+fn more_than_can_be_counted_is_noticed() {
+    use super::totals::{Extent, Totals};
+    let extent = |at, documents, bytes| Extent { at, documents, bytes };
+    let read = |second| {
+        let collections = vec![extent(10, u64::MAX - 5, 1 << 63), second];
+        Totals::decode(&Totals { time: TIME, collections }.encode().unwrap(), 10, 30)
+    };
+    assert!(read(extent(20, 5, 1)).is_some());
+    assert!(read(extent(20, 6, 1)).is_none() && read(extent(20, 5, 1 << 63)).is_none());
+}
+
+#[test]
 fn a_newer_base_is_told_from_a_damaged_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");

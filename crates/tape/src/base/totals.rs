@@ -78,8 +78,8 @@ impl Totals {
         frame::encode(MAGIC, &document)
     }
 
-    /// `None` if the bytes are not totals whole and unchanged, or the collections do not follow
-    /// one another between `start` and `end`.
+    /// `None` if the bytes are not totals whole and unchanged, the collections do not follow one
+    /// another between `start` and `end`, or there is more in them than can be counted.
     pub(super) fn decode(bytes: &[u8], start: u64, end: u64) -> Option<Self> {
         let document = frame::decode(MAGIC, bytes)?;
         let extent = |document: &RawDocument| {
@@ -95,8 +95,13 @@ impl Totals {
         let in_order = first == start
             && collections.is_sorted_by(|a, b| a.at < b.at)
             && collections.last().is_none_or(|last| last.at < end);
+        let can_be_counted = |count: fn(&Extent) -> u64| {
+            collections.iter().map(count).try_fold(0, u64::checked_add).is_some()
+        };
+        let counted =
+            can_be_counted(|extent| extent.documents) && can_be_counted(|extent| extent.bytes);
         let totals = Self { time: document.get_timestamp("time").ok()?.into(), collections };
-        in_order.then_some(totals)
+        (in_order && counted).then_some(totals)
     }
 }
 
