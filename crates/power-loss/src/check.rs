@@ -3,32 +3,48 @@
 //! A tape must be there once it was acknowledged, and be sound before anyone mends it and after.
 //! Whoever opens it, to read or to record, finds every acknowledged event and perhaps some more,
 //! each with the bytes the server sent, one behind the other; what is gone from the beginning,
-//! retention dropped. The recording continues behind the last event, neither before it nor after
+//! retention dropped. Where the recording began with a base, whoever finds a tape finds all of that,
+//! and nothing of another. The recording continues behind the last event, neither before it nor after
 //! the next, and can: one more event is appended.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_core::{Arrival, ChangeEvent, ResumeToken, Seq};
-use changetape_tape::{Batch, Checkpoint, TapeReader, TapeWriter, tape_exists, verify};
+use changetape_core::{Arrival, ChangeEvent, ClusterTime, ResumeToken, Seq};
+use changetape_tape::{
+    Base, Batch, Checkpoint, Definition, TapeDraft, TapeReader, TapeWriter, tape_exists, verify,
+};
 
-/// Every event there is.
+/// Every event there is, and what there was before.
 #[derive(Debug)]
-pub(crate) struct Reference(Vec<RawDocumentBuf>);
+pub(crate) struct Reference {
+    events: Vec<RawDocumentBuf>,
+    base: Option<(ClusterTime, Contents)>,
+}
+
+/// What a base holds.
+type Contents = Vec<(Definition, Vec<RawDocumentBuf>)>;
 
 impl Reference {
-    /// Takes those of a tape that nothing happened to.
-    pub(crate) fn read(tape: &Path) -> Result<Self> {
+    /// Takes those of a tape that nothing happened to. When the base was taken only the recorded
+    /// tape tells.
+    pub(crate) fn read(tape: &Path, recorded: &Path) -> Result<Self> {
         let mut events = Vec::new();
         for block in TapeReader::open(tape)?.blocks(Seq::ZERO) {
             events.extend(block?.events().map(|recorded| recorded.event.as_raw().to_owned()));
         }
-        Ok(Self(events))
+        let time = read_base(recorded)?.map(|(time, _)| time);
+        let base = time.zip(read_base(tape)?.map(|(_, contents)| contents));
+        Ok(Self { events, base })
+    }
+
+    pub(crate) fn has_base(&self) -> bool {
+        self.base.is_some()
     }
 
     fn event(&self, seq: u64) -> Option<&RawDocument> {
-        self.0.get(usize::try_from(seq).ok()?).map(AsRef::as_ref)
+        self.events.get(usize::try_from(seq).ok()?).map(AsRef::as_ref)
     }
 
     fn token(&self, seq: u64) -> Result<Option<ResumeToken>> {
@@ -51,6 +67,8 @@ impl Check<'_> {
     pub(crate) fn run(&self, tape: &Path) -> Result<Option<u64>> {
         if !tape_exists(tape) {
             ensure!(self.acknowledged.is_none(), "the tape is gone");
+            // What may be left of it is in nobody's way.
+            TapeDraft::begin(tape).context("none can be made")?;
             return Ok(None);
         }
         sound(tape).context("before it was opened")?;
@@ -59,6 +77,8 @@ impl Check<'_> {
             Some(writer) => writer.reader(),
             None => TapeReader::open(tape).context("cannot be read")?,
         };
+        let base = read_base(tape).context("its base cannot be read")?;
+        ensure!(base == self.reference.base, "its base is another");
         let end = self.check_events(&reader)?;
         self.check_checkpoint(reader.checkpoint().as_ref(), end)?;
         drop(reader);
@@ -123,6 +143,20 @@ impl Check<'_> {
         writer.append(&Batch { events: &[event], token: &token, arrival })?;
         Ok(end + 1)
     }
+}
+
+fn read_base(tape: &Path) -> Result<Option<(ClusterTime, Contents)>> {
+    let Some(base) = Base::open(tape)? else { return Ok(None) };
+    let mut contents = Contents::new();
+    for collection in base.collections() {
+        let collection = collection?;
+        let mut documents = Vec::new();
+        for block in base.blocks(&collection) {
+            documents.extend(block?.documents().map(ToOwned::to_owned));
+        }
+        contents.push((collection.definition, documents));
+    }
+    Ok(Some((base.summary().time, contents)))
 }
 
 fn open(tape: &Path) -> Result<TapeWriter> {

@@ -17,6 +17,10 @@ use crate::trace::{Call, Step};
 const WATERMARK: &[u8] = b"CTDW";
 const WATERMARK_LEN: usize = 16;
 
+/// What a recorder says on stderr when a base is there to stay.
+const BASE_IS_WHOLE: &[u8] = b"the base is whole";
+const STDERR: i64 = 2;
+
 /// A machine on which one recording is made, by one process after the other.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -31,6 +35,8 @@ pub(crate) struct Machine {
     syncing: HashMap<u64, (Inode, u64)>,
     /// One past the last event that was acknowledged; `None` before the tape is made.
     pub(crate) acknowledged: Option<u64>,
+    /// Whether a base was.
+    pub(crate) has_base: bool,
 }
 
 impl Machine {
@@ -43,6 +49,7 @@ impl Machine {
             open: HashMap::new(),
             syncing: HashMap::new(),
             acknowledged: None,
+            has_base: false,
         }
     }
 
@@ -147,7 +154,13 @@ impl Machine {
 
     fn writes(&mut self, call: &Call, written: i64) -> Result<bool> {
         let fd = call.number(0)?;
-        let Some((inode, position)) = self.open.get_mut(&fd) else { return Ok(false) };
+        let Some((inode, position)) = self.open.get_mut(&fd) else {
+            if fd == STDERR && contains(call.bytes(1)?, BASE_IS_WHOLE) {
+                self.acknowledged = self.acknowledged.max(Some(0));
+                self.has_base = true;
+            }
+            return Ok(false);
+        };
         let inode = *inode;
         let written = usize::try_from(written)?;
         let bytes = call.bytes(1)?.get(..written).context("strace has cut what is written")?;
@@ -281,6 +294,10 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
 }
 
 fn is_sync(call: &Call) -> bool {

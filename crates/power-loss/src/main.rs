@@ -12,7 +12,7 @@
 //! with its bytes, in its place, and nothing else may be wrong.
 //!
 //! An event is acknowledged when its recorder writes the tape's watermark (`durable`), a tape is
-//! made when it does so for the first time.
+//! made when it does so for the first time, or says that its base is whole.
 //!
 //! Traces and tapes stay in `target/power-loss/`; `--again` loses the power over them once more.
 

@@ -3,11 +3,12 @@
 //! | recording | what happens in it |
 //! | --- | --- |
 //! | `recorder` | `changetape record` records what a shop and others do on a real server |
+//! | `base` | the same, of a tape that begins with a base; its first process is killed over that |
 //! | `sealing` | logs and segments of some kilobytes, and a tape that is often closed: there is always something to make, seal, merge or drop |
 //! | `interval` | the same, synced every few milliseconds and not with each append |
 //! | `large` | logs as large as they become, events of which sled keeps many in files of their own |
 //!
-//! The events of all but the first are made up: see [`writer`](crate::writer). Each is recorded
+//! The events of the last three are made up: see [`writer`](crate::writer). Each is recorded
 //! by two processes, the first of which is killed, so that the second seals what it left. An
 //! undisturbed recording of the same events tells which there are.
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::source::Source;
+use crate::source::{Begin, Source};
 use crate::traced::Traced;
 use crate::writer::Writing;
 
@@ -32,6 +33,7 @@ pub(crate) struct Recording {
 }
 
 const RECORDER: &str = "recorder";
+const BASE: &str = "base";
 const LARGE: &str = "large";
 const RECORDER_FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--retain", "5MiB"];
 
@@ -45,6 +47,9 @@ const SEALING: Writing = Writing {
     retain: 100_000,
     interval: 0,
 };
+
+/// How much of its base is written when the first process is killed over it.
+const BASE_PART: u64 = 4 << 20;
 
 /// Those whose events are made up.
 const WRITTEN: [(&str, Writing); 3] = [
@@ -68,7 +73,7 @@ const WRITTEN: [(&str, Writing); 3] = [
 impl Recording {
     /// All there are, or one, in a directory.
     pub(crate) fn those_of(directory: &Path, only: Option<&str>) -> Result<Vec<Self>> {
-        let names = || [RECORDER].into_iter().chain(WRITTEN.map(|(name, _)| name));
+        let names = || [RECORDER, BASE].into_iter().chain(WRITTEN.map(|(name, _)| name));
         let asked = names().filter(|name| only.is_none_or(|only| only == *name));
         let recordings: Vec<Self> =
             asked.map(|name| Self { name, directory: directory.join(name) }).collect();
@@ -88,6 +93,7 @@ impl Recording {
         let written = WRITTEN.iter().find(|(name, _)| *name == self.name);
         let recorded = match written {
             Some((_, writing)) => self.write(writing),
+            None if self.name == BASE => self.record_with_base().await,
             None => self.record().await,
         };
         recorded.context(self.name)
@@ -131,7 +137,7 @@ impl Recording {
     }
 
     async fn record(&self) -> Result<()> {
-        let source = Source::start().await?;
+        let source = Source::start(Begin::Events).await?;
         let tape = self.tape_directory().join(TAPE);
         let [first, second] = self.traces();
         let running = Traced::start(&source.record(&tape, &RECORDER_FLAGS), &tape, &first)?;
@@ -140,6 +146,22 @@ impl Recording {
         let flags = [&RECORDER_FLAGS[..], &["--stop-when-idle", "3s"]].concat();
         let running = Traced::start(&source.record(&tape, &flags), &tape, &second)?;
         source.change(2).await?;
+        running.finish()?;
+        source.record_all(&self.reference())
+    }
+
+    async fn record_with_base(&self) -> Result<()> {
+        let source = Source::start(Begin::Base).await?;
+        source.fill().await?;
+        let tape = self.tape_directory().join(TAPE);
+        let [first, second] = self.traces();
+        Traced::start(&source.record(&tape, &[]), &tape, &first)?.kill_over_base(BASE_PART)?;
+        source.change_all().await?;
+        // Nothing changes from here on until both have their base.
+        source.record_all(&self.reference())?;
+        let record = source.record(&tape, &["--stop-when-idle", "3s"]);
+        let running = Traced::start(&record, &tape, &second)?.made()?;
+        source.change(1).await?;
         running.finish()?;
         source.record_all(&self.reference())
     }

@@ -1,5 +1,6 @@
 //! A server whose changes are recorded: a shop trades, and large documents come.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,11 @@ use changetape_testkit::samples::letters;
 use changetape_testkit::workload::OrderShop;
 use changetape_testkit::{Deployment, changetape_binary, present};
 use fastrand::Rng;
-use mongodb::Client;
+use mongodb::{Client, Database};
+
+/// Bytes of documents that a base is taken of: some writes and syncs.
+const BASE_BYTES: usize = 24 << 20;
+const BASE_DOCUMENT: usize = 20_000;
 
 /// Bytes of documents that do not compress, each time.
 const BYTES: usize = 6 << 20;
@@ -21,23 +26,64 @@ pub(crate) struct Source {
     deployment: Deployment,
     client: Client,
     program: PathBuf,
-    /// From where on everything is recorded.
-    since: String,
+    /// What the names of our databases begin with: on a deployment that is not ours there may be
+    /// those of an earlier run.
+    prefix: String,
+    /// What a recording begins with, as flags.
+    begin: Vec<String>,
+}
+
+/// What a recording begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The first event that happens.
+    Events,
+    /// What is there.
+    Base,
 }
 
 impl Source {
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(begin: Begin) -> Result<Self> {
         let program = changetape_binary()?;
         let deployment = Deployment::source().await?;
         let client = deployment.client().await?;
-        let since = present(&client).await?.to_string();
-        Ok(Self { deployment, client, program, since })
+        let prefix = format!("power_loss_{:08x}", fastrand::u32(..));
+        let begin = match begin {
+            Begin::Events => {
+                vec!["--since".to_owned(), present(&client).await?.to_string()]
+            }
+            Begin::Base => vec!["--snapshot".into(), "--include".into(), format!("{prefix}_*")],
+        };
+        Ok(Self { deployment, client, program, prefix, begin })
+    }
+
+    /// A database of ours.
+    fn database(&self, name: impl Display) -> Database {
+        self.client.database(&format!("{}_{name}", self.prefix))
+    }
+
+    /// Puts documents there for a base to be taken of.
+    pub(crate) async fn fill(&self) -> Result<()> {
+        let documents = self.database("base").collection::<Document>("documents");
+        let mut random = Rng::new();
+        for _ in 0..BASE_BYTES / BASE_DOCUMENT {
+            let text = letters(&mut random, BASE_DOCUMENT);
+            documents.insert_one(doc! {"attempt": 1, "text": text}).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes each of them: no base holds what another did.
+    pub(crate) async fn change_all(&self) -> Result<()> {
+        let documents = self.database("base").collection::<Document>("documents");
+        documents.update_many(doc! {}, doc! {"$set": {"attempt": 2}}).await?;
+        Ok(())
     }
 
     /// `changetape record`.
     pub(crate) fn record(&self, tape: &Path, flags: &[&str]) -> Command {
         let mut record = Command::new(&self.program);
-        record.arg("record").arg(tape).args(["--since", &self.since]).args(flags);
+        record.arg("record").arg(tape).args(&self.begin).args(flags);
         record.env("CHANGETAPE_SOURCE_URI", self.deployment.uri());
         record.stdin(Stdio::null()).stdout(Stdio::null());
         record
@@ -53,10 +99,9 @@ impl Source {
     /// Changes things, otherwise each time; at least so many changes were made.
     pub(crate) async fn change(&self, time: u64) -> Result<u64> {
         let mut random = Rng::with_seed(time);
-        // On a deployment that is not ours there may be those of an earlier run.
-        let database = format!("power_loss_{:08x}", fastrand::u32(..));
-        let shop = OrderShop::new(time).database(&database).steps(TRADE_STEPS);
-        let large = self.client.database(&database).collection::<Document>("large");
+        let database = self.database(time);
+        let shop = OrderShop::new(time).database(database.name()).steps(TRADE_STEPS);
+        let large = database.collection::<Document>("large");
         let documents = async {
             let (mut left, mut count) = (BYTES, 0);
             while left > 0 {

@@ -58,8 +58,9 @@ impl Survey {
             let file = File::open(&trace).with_context(context)?;
             processes.push(trace::read(BufReader::new(file)).with_context(context)?);
         }
-        let reference = Reference::read(&recording.reference())?;
-        let calls = calls(recording, &processes)?;
+        let reference =
+            Reference::read(&recording.reference(), &recording.tape_directory().join(TAPE))?;
+        let calls = calls(recording, &processes, reference.has_base())?;
         let moments = draw(&calls, recording.share(options.moments), &mut random);
         let mut survey = Self { name: recording.name, calls: calls.len(), ..Self::default() };
         let mut machine = new_machine(recording);
@@ -147,7 +148,11 @@ fn name(step: &Step) -> &str {
 }
 
 /// Every call that did something, by name. Checks that together they did what is on disk.
-fn calls<'a>(recording: &Recording, processes: &'a [Vec<Step>]) -> Result<Vec<&'a str>> {
+fn calls<'a>(
+    recording: &Recording,
+    processes: &'a [Vec<Step>],
+    has_base: bool,
+) -> Result<Vec<&'a str>> {
     let mut calls = Vec::new();
     let mut machine = new_machine(recording);
     for process in processes {
@@ -160,6 +165,7 @@ fn calls<'a>(recording: &Recording, processes: &'a [Vec<Step>]) -> Result<Vec<&'
     }
     machine.compare()?;
     ensure!(machine.acknowledged.is_some_and(|next| next > 0), "nothing was acknowledged");
+    ensure!(machine.has_base == has_base, "when its base was acknowledged is not known");
     Ok(calls)
 }
 

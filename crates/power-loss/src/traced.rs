@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use changetape_tape::tape_exists;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::trace;
@@ -39,20 +40,54 @@ impl Traced {
 
     /// Kills the process once so many events are acknowledged, and waits for its trace.
     pub(crate) fn kill_at(mut self, acknowledged: u64) -> Result<()> {
-        let start = Instant::now();
+        let tape = self.tape.clone();
+        let recorded = || watermark(&tape).is_some_and(|next| next >= acknowledged);
         // It is on its own tape's lock: strace's child, but not ours.
-        let pid = loop {
-            if watermark(&self.tape).is_some_and(|next| next >= acknowledged)
-                && let Some(pid) = holder(&self.tape)
-            {
-                break pid;
+        let pid = self.until(&format!("{acknowledged} events"), || {
+            if recorded() { holder(&tape) } else { None }
+        })?;
+        self.kill(pid)
+    }
+
+    /// Kills the process over its base, once so many bytes of that are written, and waits for its
+    /// trace.
+    pub(crate) fn kill_over_base(mut self, bytes: u64) -> Result<()> {
+        let name = self.tape.file_name().context("a tape has a name")?.to_string_lossy();
+        let unfinished = self.tape.with_file_name(format!(".{name}.creating"));
+        let base = unfinished.join("base.new");
+        let begun = || fs::metadata(&base).is_ok_and(|base| base.len() >= bytes);
+        let pid = self.until(&format!("{bytes} bytes of a base"), || {
+            if begun() { holder(&unfinished) } else { None }
+        })?;
+        let tape = self.tape.clone();
+        self.kill(pid)?;
+        ensure!(!tape_exists(&tape), "the base was whole before it was killed; try again");
+        Ok(())
+    }
+
+    /// Waits until there is a tape.
+    pub(crate) fn made(mut self) -> Result<Self> {
+        let tape = self.tape.clone();
+        self.until("a tape", || tape_exists(&tape).then_some(()))?;
+        Ok(self)
+    }
+
+    /// Waits until something is there.
+    fn until<T>(&mut self, what: &str, found: impl Fn() -> Option<T>) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = found() {
+                return Ok(found);
             }
-            ensure!(self.strace.try_wait()?.is_none(), "it ended before it was killed");
+            ensure!(self.strace.try_wait()?.is_none(), "it ended before there was {what}");
             if start.elapsed() > PATIENCE {
-                bail!("waited {} s for {acknowledged} events", PATIENCE.as_secs());
+                bail!("waited {} s for {what}", PATIENCE.as_secs());
             }
             std::thread::sleep(Duration::from_millis(5));
-        };
+        }
+    }
+
+    fn kill(mut self, pid: Pid) -> Result<()> {
         kill_process(pid, Signal::KILL)?;
         self.strace.wait()?;
         Ok(())
