@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Error, Progress, State};
 use definitions::Listing;
 pub(crate) use documents::PATIENCE;
+use documents::ReadAt;
 use failure::Failed;
 use window::Window;
 use write::Writer;
@@ -92,23 +93,24 @@ impl Base<'_> {
         let listing = self.list().await?;
         listing.refuse_unreadable(self.deployment.hosts())?;
         // At once: what changes between the two and is taken back later, no listing shows.
-        let time = self.present().await?;
+        let at = ReadAt { time: self.present().await?, chosen: Instant::now() };
         let mut estimate = 0;
         for collection in listing.collections() {
             estimate += documents::estimate(self.deployment, collection).await?;
-            documents::try_one(self.deployment, collection, time).await?;
+            documents::try_one(self.deployment, collection, at).await?;
             self.progress.base_moves();
         }
         tracing::info!(
-            "taking a base of {} collections and views at {time} ({}), about {estimate} \
-             documents; the server keeps what was there {window}",
+            "taking a base of {} collections and views at {} ({}), about {estimate} documents; the \
+             server keeps what was there {window}",
             listing.len(),
-            time.wall_time()
+            at.time,
+            at.time.wall_time()
         );
         self.progress.base_begins(estimate);
-        let writer = draft.begin_base(time, DateTime::now().into());
+        let writer = draft.begin_base(at.time, DateTime::now().into());
         let writer = Writer::start(writer.map_err(Error::from)?, self.progress)?;
-        let read = self.read(&listing, time, &writer).await;
+        let read = self.read(&listing, at, &writer).await;
         // The writer goes first: what it says is the cause, the reader only noticed. Also before
         // another attempt, which writes in the same place.
         let written = writer.finish(read.is_ok()).await?;
@@ -117,19 +119,13 @@ impl Base<'_> {
     }
 
     /// Reads everything; what was listed is then still so.
-    async fn read(
-        &self,
-        listing: &Listing,
-        time: ClusterTime,
-        writer: &Writer,
-    ) -> Result<(), Failed> {
-        let began = Instant::now();
+    async fn read(&self, listing: &Listing, at: ReadAt, writer: &Writer) -> Result<(), Failed> {
         for definition in listing.definitions() {
             if !writer.begin(definition).await {
                 return Ok(());
             }
             if definition.kind == definitions::COLLECTION {
-                documents::read(self.deployment, definition, time, began, writer).await?;
+                documents::read(self.deployment, definition, at, writer).await?;
                 self.progress.base_moves();
             }
         }

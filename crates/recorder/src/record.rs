@@ -22,7 +22,7 @@ use crate::past::Past;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::Query;
-use crate::{Error, OnGap, Progress, RecordOptions, State, TakeBase};
+use crate::{Error, OnGap, Progress, RecordOptions, TakeBase};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,6 @@ async fn begin_with_base(
     let base = Base { deployment: source, filter: &stream.filter, progress };
     let summary = base.take(&draft, stop).await?;
     draft.finish(metadata(identity, &stream), options.tape)?.close()?;
-    progress.state(State::Connecting);
     tracing::info!(
         "the base is whole: {} documents of {} collections and views at {}",
         summary.documents,

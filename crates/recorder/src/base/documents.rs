@@ -16,6 +16,14 @@ use super::write::Writer;
 /// itself until it has the time that is to be read at.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The time to read at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadAt {
+    pub(super) time: ClusterTime,
+    /// Since when the server has had to know it.
+    pub(super) chosen: Instant,
+}
+
 /// About how many documents a collection has. Whoever may not read it learns it here.
 pub(super) async fn estimate(
     deployment: &Deployment,
@@ -29,13 +37,13 @@ pub(super) async fn estimate(
     })
 }
 
-/// Reads of a collection as much as shows that it can be read as it was at `time`.
+/// Reads of a collection as much as shows that it can be read as it was then.
 pub(super) async fn try_one(
     deployment: &Deployment,
     definition: &Definition,
-    time: ClusterTime,
+    at: ReadAt,
 ) -> Result<(), Failed> {
-    let mut find = find(definition, time);
+    let mut find = find(definition, at);
     find.extend(doc! {"projection": {"_id": 1}, "limit": 1, "batchSize": 1, "singleBatch": true});
     let database = deployment.client().database(&definition.db);
     let mut find = database.run_command(find);
@@ -44,26 +52,21 @@ pub(super) async fn try_one(
         find = find.selection_criteria(criteria);
     }
     let found = timeout(PATIENCE, find).await.unwrap_or_else(|_| Err(timed_out()));
-    found.map(drop).map_err(|error| {
-        let namespace = definition.namespace().to_string();
-        Failed::of_read(deployment, error, &namespace, time, Duration::ZERO)
-    })
+    found.map(drop).map_err(|error| Failed::of_read(deployment, error, definition, at))
 }
 
-/// Hands every document of a collection, as it was at `time`, to the writer; returns early if
-/// that has failed. `began` is when reading at that time did.
+/// Hands every document of a collection, as it was then, to the writer; returns early if that has
+/// failed.
 pub(super) async fn read(
     deployment: &Deployment,
     definition: &Definition,
-    time: ClusterTime,
-    began: Instant,
+    at: ReadAt,
     writer: &Writer,
 ) -> Result<(), Failed> {
-    let namespace = definition.namespace().to_string();
-    let failed = |error| Failed::of_read(deployment, error, &namespace, time, began.elapsed());
+    let failed = |error| Failed::of_read(deployment, error, definition, at);
     let late = |_| failed(timed_out());
     let database = deployment.client().database(&definition.db);
-    let mut find = database.run_cursor_command(find(definition, time));
+    let mut find = database.run_cursor_command(find(definition, at));
     // Documents come from wherever the user wants the load.
     if let Some(criteria) = deployment.client().selection_criteria().cloned() {
         find = find.selection_criteria(criteria);
@@ -78,10 +81,10 @@ pub(super) async fn read(
     Ok(())
 }
 
-fn find(definition: &Definition, time: ClusterTime) -> Document {
+fn find(definition: &Definition, at: ReadAt) -> Document {
     doc! {
         "find": &definition.coll,
-        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp::from(time)},
+        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp::from(at.time)},
     }
 }
 

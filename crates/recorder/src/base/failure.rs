@@ -1,8 +1,9 @@
 //! What a failure means for a base: begin again, or end.
 
-use changetape_core::ClusterTime;
 use changetape_deployment::{Deployment, error_code, is_transient};
+use changetape_tape::Definition;
 
+use super::documents::ReadAt;
 use crate::Error;
 
 /// The server's codes that mean something of their own here; each was seen on 6.0.5.
@@ -67,19 +68,19 @@ impl Failed {
     pub(super) fn of_read(
         deployment: &Deployment,
         error: mongodb::error::Error,
-        namespace: &str,
-        time: ClusterTime,
-        after: std::time::Duration,
+        definition: &Definition,
+        at: ReadAt,
     ) -> Self {
+        let namespace = definition.namespace().to_string();
         let doing = format!("read {namespace}");
         if error_code(&error) != Some(code::SNAPSHOT_TOO_OLD) {
             return Self::of(deployment, error, &doing);
         }
         Self::ForGood(Error::SnapshotTooOld {
             hosts: deployment.hosts().to_owned(),
-            time,
-            seconds: after.as_secs(),
-            namespace: namespace.to_owned(),
+            time: at.time,
+            seconds: at.chosen.elapsed().as_secs(),
+            namespace,
             answer: Box::new(deployment.explain(error, &doing)),
         })
     }
