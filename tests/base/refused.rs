@@ -103,7 +103,7 @@ async fn a_server_that_keeps_no_history_is_told_what_to_do_before_it_begins() {
     // Who may not ask is not kept from trying.
     let reader = source.uri_as("reader", "secret");
     for (uri, name, says) in [
-        (source.uri(), "root.tape", "about 1 documents; the server keeps what was there for 200 s"),
+        (source.uri(), "root.tape", "documents about 1; the server keeps what was there for 200 s"),
         (reader, "reader.tape", "for as long as its minSnapshotHistoryWindowInSeconds says"),
     ] {
         let ran = record(&uri, name).expect_code(0);
@@ -124,7 +124,7 @@ async fn a_time_that_cannot_be_read_at_is_met_before_the_base_begins() {
     let tape = directory.path().join("shop.tape");
     let uri = source.uri();
     let record = ["record", &uri, text(&tape), "--snapshot", "--stop-when-idle", "1s"];
-    let begun = |ran: &Ran| ran.stderr.matches("taking a base of").count();
+    let begun = |ran: &Ran| ran.stderr.matches("taking a base at").count();
 
     admin.run_command(refuse_once(SNAPSHOT_TOO_OLD)).await.unwrap();
     let refused = run(&record).expect_code(1);

@@ -101,11 +101,11 @@ impl Base<'_> {
             self.progress.base_moves();
         }
         tracing::info!(
-            "taking a base of {} collections and views at {} ({}), about {estimate} documents; the \
+            "taking a base at {} ({}): collections and views {}, documents about {estimate}; the \
              server keeps what was there {window}",
-            listing.len(),
             at.time,
-            at.time.wall_time()
+            at.time.wall_time(),
+            listing.len(),
         );
         self.progress.base_begins(estimate);
         let writer = draft.begin_base(at.time, DateTime::now().into());

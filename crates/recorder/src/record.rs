@@ -108,10 +108,10 @@ async fn begin_with_base(
     let summary = base.take(&draft, stop).await?;
     draft.finish(metadata(identity, &stream), options.tape)?.close()?;
     tracing::info!(
-        "the base is whole: {} documents of {} collections and views at {}",
-        summary.documents,
+        "the base is whole, at {}: collections and views {}, documents {}",
+        summary.time,
         summary.collections,
-        summary.time
+        summary.documents
     );
     Ok(summary)
 }
