@@ -18,6 +18,7 @@ use std::path::Path;
 
 use changetape_core::Seq;
 
+use crate::block::Decoder;
 use crate::catalog::{self, Catalog, Listed};
 use crate::format::{self, FORMAT_VERSION};
 use crate::lock::{Purpose, TapeLock};
@@ -25,9 +26,11 @@ use crate::opening::{self, Tail};
 use crate::rebuild::{self, lost};
 use crate::salvage::{Found, Salvage};
 use crate::seal::Tape;
-use crate::segment::KindCounts;
+use crate::segment::{KindCounts, Segment};
 use crate::verify::{self, Verified};
-use crate::{Damage, Error, Gap, GapCause, Metadata, base, disk, layout, metadata, watermark};
+use crate::{
+    Damage, Edge, Error, Gap, GapCause, Metadata, base, disk, layout, metadata, watermark,
+};
 
 /// What repairing a tape did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +73,8 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
         }
         catalog => (catalog?, Vec::new()),
     };
-    let is_new = |gap: &Gap| noted.contains(gap) || !known.gaps.contains(gap);
+    let is_among = |gap: &Gap, gaps: &[Gap]| gaps.iter().any(|other| is_same(gap, other));
+    let is_new = |gap: &Gap| is_among(gap, &noted) || !is_among(gap, &known.gaps);
     let durable = match watermark::read(path)? {
         watermark::Said::Next(next) => next,
         watermark::Said::Nothing => known.next,
@@ -237,6 +241,7 @@ impl Repair<'_> {
             catalog.gaps.retain(|gap| gap.at <= last.end);
         }
         catalog.gaps.sort_by_key(|gap| gap.at);
+        tell_edges(path, &mut catalog)?;
         catalog::write(path, &catalog)?;
         if self.damaged_logs {
             for number in layout::logs(path)? {
@@ -250,6 +255,45 @@ impl Repair<'_> {
         opening::tidy(path, &catalog)?;
         Ok(catalog)
     }
+}
+
+/// Says of each gap where events were lost what is known on either side of it.
+fn tell_edges(path: &Path, catalog: &mut Catalog) -> Result<(), Error> {
+    let Catalog { segments, gaps, token, .. } = catalog;
+    let untold = |gap: &&mut Gap| {
+        let edges = [&gap.before, &gap.after];
+        gap.cause == GapCause::Damaged && edges.iter().all(|edge| **edge == Edge::default())
+    };
+    for gap in gaps.iter_mut().filter(untold) {
+        // It lies between segments, which have no holes; another may adjoin it.
+        if let Some(before) = segments.iter().rfind(|listed| listed.end <= gap.first()) {
+            gap.before = Edge::at(before.open_existing(path)?.totals()?.token);
+        }
+        if let Some(behind) = segments.iter().find(|listed| listed.first >= gap.at) {
+            gap.after = first_event(path, &behind.open_existing(path)?)?;
+        } else {
+            gap.after = token.clone().map(Edge::at).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Where a segment's first event lies in the stream.
+fn first_event(path: &Path, segment: &Segment) -> Result<Edge, Error> {
+    let index = segment.index()?;
+    let mut decoder = Decoder::new().map_err(Error::io("read", path))?;
+    let block = index.0.first().map(|entry| segment.block(entry, &mut decoder)).transpose()?;
+    let event = block.as_ref().and_then(|block| block.events().next());
+    Ok(event.map_or_else(Edge::default, |recorded| {
+        let event = recorded.event;
+        let time = event.cluster_time().ok().flatten();
+        Edge { token: event.token().ok(), time }
+    }))
+}
+
+/// Whether two gaps are the same one, whatever is known of its sides.
+fn is_same(one: &Gap, other: &Gap) -> bool {
+    (one.at, one.places, one.cause) == (other.at, other.places, other.cause)
 }
 
 /// Gives a damaged segment a name under which nothing reads it, and looks through it. A repair

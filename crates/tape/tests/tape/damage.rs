@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bson::raw::RawDocumentBuf;
-use changetape_core::Seq;
+use changetape_core::{ChangeEvent, Seq};
 use changetape_tape::{
-    Block, Damage, Error, GapCause, Metadata, Summary, TapeReader, TapeWriter, Verified, repair,
-    verify,
+    Block, Checkpoint, Damage, Error, Gap, GapCause, Metadata, Summary, TapeReader, TapeWriter,
+    Verified, repair, verify,
 };
 
 use crate::image::{Image, Placed};
@@ -184,13 +184,34 @@ impl Sound {
         let (mut told, mut noticed) = (Lost::new(), 0);
         for gap in reader.gaps() {
             match gap.cause {
-                GapCause::Damaged => told.extend(gap.at.get() - gap.places..gap.at.get()),
+                GapCause::Damaged => {
+                    told.extend(gap.at.get() - gap.places..gap.at.get());
+                    self.check_edges(&gap, lost, &reader.checkpoint().unwrap(), case);
+                }
                 _ => noticed += u64::from((gap.at.get(), gap.places) == (GAP_AT, 0)),
             }
         }
         assert_eq!((&told, noticed), (lost, 1), "{case}: {:?}", reader.gaps());
         let summary = reader.summary().unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!(summary.events, END - lost.len() as u64, "{case}");
+    }
+
+    /// Checks that a gap says what lies on either side of it, or did before more was lost.
+    fn check_edges(&self, gap: &Gap, lost: &Lost, end: &Checkpoint, case: &str) {
+        let (first, at) = (gap.at.get() - gap.places, gap.at.get());
+        let own = |n| ChangeEvent::from(event(n, self.pad).as_ref()).token().unwrap();
+        let case = format!("{case}: {gap:?}");
+        let kept = (0..first).rfind(|n| !lost.contains(n));
+        let before = kept.into_iter().flat_map(|kept| kept..first);
+        let mut before = before.flat_map(|n| [own(n), samples::token(n + 1)]);
+        let told = gap.before.token.as_ref();
+        assert!(kept.is_none() || before.any(|token| told == Some(&token)), "{case}");
+        let next = (at..END).find(|n| !lost.contains(n));
+        let mut behind = (at..END).take_while(|n| next.is_none_or(|next| *n <= next)).map(own);
+        let after = gap.after.token.as_ref().unwrap();
+        let is_end = next.is_none() && *after == end.token;
+        assert!(is_end || behind.any(|token| token == *after), "{case}");
+        assert_eq!(gap.after.time, after.cluster_time(), "{case}");
     }
 }
 
