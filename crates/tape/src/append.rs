@@ -53,6 +53,9 @@ pub struct TapeWriter {
     taken: End,
     /// Since when something taken has not been durable.
     waiting: Option<Instant>,
+    /// After an error when what was appended was durable: what is there can be sealed, and nothing
+    /// more is appended.
+    failed: bool,
     /// When what is too old was last looked for.
     looked: Instant,
     log: Filling,
@@ -144,6 +147,7 @@ impl TapeWriter {
             watermark,
             taken,
             waiting,
+            failed: false,
             looked,
             log,
             live,
@@ -197,7 +201,8 @@ impl TapeWriter {
     /// [`Durability::Interval`], will be after [`sync`](Self::sync) or a later append.
     ///
     /// Either the whole batch is on the tape or, after an error, none of it or a part from its
-    /// beginning: how much shows when the tape is opened again.
+    /// beginning: what was durable by then [`checkpoint`](Self::checkpoint) says, and the rest
+    /// shows when the tape is opened again.
     ///
     /// # Errors
     /// [`Error::EventTooLarge`], [`Error::Event`], and a full disk that is noticed in time,
@@ -260,7 +265,9 @@ impl TapeWriter {
         // Only noted: nothing can go wrong any more.
         let _ = seam::before(Call::Acknowledge, &self.path);
         self.live.durable(checkpoint, self.log.gaps.last());
-        self.rotate()
+        let rotated = self.rotate();
+        self.failed = rotated.is_err();
+        rotated
     }
 
     /// When [`sync`](Self::sync) has to be called, so that nothing stays longer than the
@@ -273,7 +280,7 @@ impl TapeWriter {
 
     /// Takes an append that is encoded.
     fn take(&mut self, appended: Appended, high: High) -> Result<(), Error> {
-        if self.log.broken {
+        if self.log.broken || self.failed {
             return Err(Error::Broken { path: self.path.clone(), next: self.live.end() });
         }
         let len: usize = appended.blocks.iter().map(|(_, block)| block.len()).sum();

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use crate::Error;
@@ -78,6 +78,12 @@ pub(crate) fn reserve(file: &File, path: &Path, len: u64) -> Result<(), Error> {
         }
     };
     reserve().map_err(Error::io("set room aside for", path))
+}
+
+/// How many bytes can still be written where a path is; `None` where that is not known.
+pub(crate) fn room(path: &Path) -> Option<u64> {
+    let found = statvfs(path).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
 }
 
 /// Writes a new file and makes its data durable; its name is durable after [`sync_dir`].

@@ -6,8 +6,8 @@
 //! tree "state"       "checkpoint" ──► checkpoint
 //!                    "gap", then its Seq and the number of its append, big-endian ──► gap
 //! ```
-//! Blocks, the checkpoint that follows them, and a gap before them are written in one
-//! transaction over all their trees. A tree of its own for the checkpoint, which changes with
+//! Blocks and the checkpoint that follows them are written in one transaction over all their trees;
+//! a gap before them is durable by then. A tree of its own for the checkpoint, which changes with
 //! every append, and many for the blocks: so that sled does not write blocks again because their
 //! page has changed (see `groups`).
 //!
@@ -148,13 +148,10 @@ impl Log {
         let ordinal = end.appends;
         let gaps = end.gaps + u32::from(gap.is_some());
         let kept = Kept { checkpoint, ordinal, gaps };
-        let mut state: Vec<(IVec, IVec)> = vec![(CHECKPOINT.into(), kept.encode().into())];
+        let state: Vec<(IVec, IVec)> = vec![(CHECKPOINT.into(), kept.encode().into())];
         if let Some(gap) = gap {
-            let bytes =
-                gap.encode(ordinal).ok_or_else(|| Error::does_not_fit("append to", &self.dir))?;
-            // There may be several at one place.
-            let name = [GAP, &key(gap.at), &ordinal.to_be_bytes()].concat();
-            state.push((name.into(), bytes.into()));
+            self.note(&gap, ordinal)?;
+            self.sync(end)?;
         }
         let apply = || {
             before(Call::Apply, &self.dir)?;
@@ -181,6 +178,21 @@ impl Log {
         self.or_broken(guard("append to", &self.dir, apply))?;
         (end.appends, end.gaps) = (ordinal + 1, gaps);
         Ok(())
+    }
+
+    /// Writes a gap by itself, which is durable before what is behind it is written: of an append
+    /// that is cut short any part may survive, and events behind a gap must not be there without
+    /// it. Alone it counts for nothing: see [`Salvage::run`](crate::salvage::Salvage::run).
+    fn note(&self, gap: &Gap, ordinal: u64) -> Result<(), Error> {
+        let bytes =
+            gap.encode(ordinal).ok_or_else(|| Error::does_not_fit("append to", &self.dir))?;
+        // There may be several at one place.
+        let name = [GAP, &key(gap.at), &ordinal.to_be_bytes()].concat();
+        let insert = || {
+            before(Call::Apply, &self.dir)?;
+            self.database()?.state.insert(name, bytes)
+        };
+        self.or_broken(guard("append to", &self.dir, insert)).map(drop)
     }
 
     /// Makes everything applied durable.

@@ -1,20 +1,49 @@
-//! What is too old is looked for now and then, also while nothing is sealed.
+//! What is too old is looked for now and then, also while nothing is sealed; and nothing is
+//! appended after an error.
 
 use super::*;
+use crate::disk::seam::{At, Failure, Script, Then};
 use crate::{Retain, samples};
 
 #[test]
 fn on_a_quiet_stream_what_is_too_old_is_looked_for_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let retain = Retain { age: Some(Duration::from_secs(7)), bytes: None };
+    let retain = Retain { age: Some(Duration::from_secs(1_000_000)), bytes: None };
     let options = TapeOptions { retain, ..TapeOptions::default() };
     let mut writer = options.create(&dir.path().join("orders.tape"), samples::metadata()).unwrap();
     let nothing = Batch { events: &[], token: &samples::token(0), arrival: samples::arrival(0) };
     let now = Instant::now();
-    let long_ago = now.checked_sub(RETAIN_EVERY).unwrap();
-    for (looked, looks) in [(now, false), (long_ago, true)] {
+    let (soon, long_ago) = (now + RETAIN_EVERY, now.checked_sub(RETAIN_EVERY).unwrap());
+    for (looked, looks) in [(soon, false), (long_ago, true)] {
         writer.looked = looked;
         writer.append(&nothing).unwrap();
-        assert_eq!(writer.looked > looked, looks);
+        assert_eq!(writer.looked != looked, looks);
     }
+}
+
+#[test]
+fn nothing_is_appended_twice_where_what_was_durable_failed_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let options = TapeOptions { segment_size: 1, ..TapeOptions::default() };
+    let mut writer = options.create(&path, samples::metadata()).unwrap();
+    // When another log is begun.
+    let failing = At::Named(Call::Sync, layout::DURABLE, 0);
+    let script = Script::at(dir.path(), failing, Then::Fail(Failure::DiskFull));
+    let mut append = |n| {
+        let (event, token) = (samples::event(n), samples::token(n + 1));
+        let batch = Batch { events: &[&event], token: &token, arrival: samples::arrival(n) };
+        let appended = writer.append(&batch).map(drop);
+        (appended, writer.checkpoint().unwrap().next)
+    };
+    let failed = (0..1000).map(|n| (n, append(n))).find(|(_, (appended, _))| appended.is_err());
+    let (n, (error, next)) = failed.unwrap();
+    assert!(matches!(error, Err(Error::DiskFull { .. })), "{error:?}");
+    assert_eq!(next, Seq::new(n + 1), "it is durable");
+    let (again, next) = append(n);
+    assert!(matches!(again, Err(Error::Broken { .. })), "{again:?}");
+    assert_eq!(next, Seq::new(n + 1));
+    drop(script);
+    writer.close().unwrap();
+    assert_eq!(TapeReader::open(&path).unwrap().summary().unwrap().events, n + 1);
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use changetape_core::{Seq, WallTime};
@@ -28,8 +28,8 @@ const CALM: Duration = Duration::from_secs(2);
 /// Unless so many segments wait for it: a reader opens each.
 const MOST_SMALL: usize = 64;
 
-/// Who ends a recording waits for a merge of no more than this: what many short recordings leave
-/// is merged then, and the rest another time.
+/// Who ends a recording waits for a merge of no more than this, also if it is under way: what many
+/// short recordings leave is merged then, and the rest another time.
 const LAST_LEN: u64 = 64 << 20;
 
 /// The thread.
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// Merges some segments if that is worthwhile; whether it was. A tape is as good without: what
-    /// there is no room for, or cannot be read, is left.
+    /// there is no room for, or cannot be read, is left, and does not end a recording.
     fn merge_some(&mut self) -> Result<bool, Error> {
         loop {
             let catalog = self.work.live.catalog();
@@ -113,64 +113,122 @@ impl Worker {
                 return Ok(false);
             };
             let parts = catalog.segments.get(range.clone()).unwrap_or_default();
-            let damage = match self.merge(&catalog, range.clone())? {
-                Ok(Some(merged)) => {
-                    // Others may have been added behind them.
-                    let catalog = self.work.live.catalog();
-                    self.work.commit(&catalog.replaced(range, merged))?;
-                    self.work.remove(parts)?;
-                    return Ok(true);
+            if !self.has_room_for(parts) {
+                return Ok(false);
+            }
+            match self.merge(&catalog, range.clone())? {
+                Outcome::Done(merged) => return self.replace(range, merged, parts),
+                Outcome::PutOff => return Ok(false),
+                Outcome::Left(damage) => {
+                    // Damage is for whoever verifies the tape. What lies behind it is merged.
+                    let hit = |listed: &&Listed| {
+                        damage.as_ref().is_some_and(|at| listed.events().contains(at))
+                    };
+                    let left = parts.iter().find(hit).or(parts.last());
+                    self.merge_from = left.map_or(self.merge_from, |listed| listed.end);
                 }
-                Ok(None) => None,
-                Err(Error::Damaged { damage, .. }) => damage.events,
-                Err(Error::DiskFull { .. }) => {
-                    disk::remove_file(&layout::unfinished_merge(&self.work.path))?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            };
-            disk::remove_file(&layout::unfinished_merge(&self.work.path))?;
-            // Damage is for whoever verifies the tape. A recording does not end over it, and merges
-            // what lies behind it.
-            let damage = damage.filter(|events| !events.is_empty());
-            let hit = |listed: &&Listed| {
-                damage.as_ref().is_some_and(|events| listed.events().contains(&events.start))
-            };
-            let left = parts.iter().find(hit).or(parts.last());
-            self.merge_from = left.map_or(self.merge_from, |listed| listed.end);
-        }
-    }
-
-    /// Merges segments, and between two blocks does what the writer asks for. What fails there is
-    /// an error of its own, apart from the merge's.
-    fn merge(
-        &mut self,
-        catalog: &Catalog,
-        range: Range<usize>,
-    ) -> Result<Result<Option<Listed>, Error>, Error> {
-        let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
-        let high = before.map(|listed| listed.times.high).unwrap_or_default();
-        let parts = catalog.segments.get(range).unwrap_or_default().to_vec();
-        let mut merging = match Merging::begin(&self.work.path, parts, high) {
-            Ok(merging) => merging,
-            Err(error) => return Ok(Err(error)),
-        };
-        loop {
-            match merging.step() {
-                Ok(true) => self.catch_up()?,
-                Ok(false) => return Ok(merging.finish(self.work.tape(), &catalog.gaps)),
-                Err(error) => return Ok(Err(error)),
             }
         }
     }
 
-    /// Does what the writer has asked for by now. Nothing is dropped: it may be being merged.
-    fn catch_up(&mut self) -> Result<(), Error> {
-        while let Ok(job) = self.to_do.try_recv() {
-            self.work(job)?;
-        }
-        Ok(())
+    /// Whether segments can be written once more without taking the room that the recording needs.
+    fn has_room_for(&self, parts: &[Listed]) -> bool {
+        let len: u64 = parts.iter().map(|listed| listed.len).sum();
+        disk::room(&self.work.path).is_none_or(|room| room / 2 >= len)
     }
+
+    /// Merges segments, and between two blocks does what the writer asks for. What fails there is
+    /// an error; what keeps them from being merged is none.
+    fn merge(&mut self, catalog: &Catalog, range: Range<usize>) -> Result<Outcome, Error> {
+        let before = range.start.checked_sub(1).and_then(|at| catalog.segments.get(at));
+        let high = before.map(|listed| listed.times.high).unwrap_or_default();
+        let parts = catalog.segments.get(range).unwrap_or_default();
+        let is_long = parts.iter().map(|listed| listed.len).sum::<u64>() > LAST_LEN;
+        let mut merging = match Merging::begin(&self.work.path, parts.to_vec(), high) {
+            Ok(merging) => merging,
+            Err(error) => return self.give_up(Outcome::of(error)),
+        };
+        loop {
+            match merging.step() {
+                Ok(true) if self.catch_up()? == Writer::Gone && is_long => {
+                    return self.give_up(Outcome::PutOff);
+                }
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return self.give_up(Outcome::of(error)),
+            }
+        }
+        match merging.finish(self.work.tape(), &catalog.gaps) {
+            Ok(Some(merged)) => Ok(Outcome::Done(merged)),
+            Ok(None) => self.give_up(Outcome::Left(None)),
+            Err(error) => self.give_up(Outcome::of(error)),
+        }
+    }
+
+    /// Removes what there is of a merge.
+    fn give_up(&self, outcome: Outcome) -> Result<Outcome, Error> {
+        disk::remove_file(&layout::unfinished_merge(&self.work.path))?;
+        Ok(outcome)
+    }
+
+    /// Has the catalog list what was merged instead of its parts, which go; whether there was room
+    /// for that.
+    fn replace(
+        &self,
+        range: Range<usize>,
+        merged: Listed,
+        parts: &[Listed],
+    ) -> Result<bool, Error> {
+        // Others may have been added behind them.
+        let catalog = self.work.live.catalog();
+        match self.work.commit(&catalog.replaced(range, merged)) {
+            // What was merged is left over then, and goes when the tape is opened the next time.
+            Err(Error::DiskFull { .. }) => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => self.work.remove(parts).map(|()| true),
+        }
+    }
+
+    /// Does what the writer has asked for by now. Nothing is dropped: it may be being merged.
+    fn catch_up(&mut self) -> Result<Writer, Error> {
+        loop {
+            match self.to_do.try_recv() {
+                Ok(job) => self.work(job)?,
+                Err(TryRecvError::Empty) => return Ok(Writer::There),
+                Err(TryRecvError::Disconnected) => return Ok(Writer::Gone),
+            }
+        }
+    }
+}
+
+/// What became of a merge.
+enum Outcome {
+    Done(Listed),
+    /// There is no time for it now, or no room.
+    PutOff,
+    /// It cannot be: because of what is damaged at a place, if that is known.
+    Left(Option<Seq>),
+}
+
+impl Outcome {
+    fn of(error: Error) -> Self {
+        match error {
+            Error::DiskFull { .. } => Self::PutOff,
+            Error::Damaged { damage, .. } => {
+                let events = damage.events.filter(|events| !events.is_empty());
+                Self::Left(events.map(|events| events.start))
+            }
+            // A sector that cannot be read, for one.
+            _ => Self::Left(None),
+        }
+    }
+}
+
+/// Whether the writer may still ask for something.
+#[derive(PartialEq, Eq)]
+enum Writer {
+    There,
+    Gone,
 }
 
 impl Work {

@@ -23,3 +23,4 @@ mod overtaken;
 mod samples;
 mod seek_by_time;
 mod selection;
+mod torn_gap;

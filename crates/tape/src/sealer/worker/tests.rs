@@ -122,7 +122,7 @@ fn what_fails_for_the_writer_during_a_merge_is_not_taken_for_the_merges_failure(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.tape");
     let (mut worker, jobs, _prepared) = worker(&path);
-    // A full disk is no reason to end a recording where it is only met by a merge.
+    // A merge alone would be put off.
     let _full = Script::at(dir.path(), At::Kind(Call::CreateDir, 0), Then::Fail(Failure::DiskFull));
     jobs.send(Job::Prepare).unwrap();
     let failed = worker.merge_some();
@@ -146,12 +146,13 @@ fn merging_waits_for_calm_unless_too_much_waits_for_it() {
     worker.calm_since = sealed.checked_sub(CALM).unwrap();
     assert_eq!(worker.patience(true), Some(Duration::ZERO), "calm for long enough");
 
-    worker.calm_since = Instant::now() + CALM;
+    let long = Duration::from_secs(3600);
+    worker.calm_since = Instant::now() + long;
     let mut catalog = Catalog::clone(&worker.work.live.catalog());
     let small = catalog.segments.last().unwrap().clone();
     catalog.segments.resize(MOST_SMALL, small.clone());
     worker.work.live.now_sealed(catalog.clone());
-    assert!(worker.patience(true).unwrap() >= CALM);
+    assert_eq!(worker.patience(true), Some(CALM), "no more small ones than may be");
     catalog.segments.push(small);
     worker.work.live.now_sealed(catalog);
     assert_eq!(worker.patience(true), Some(Duration::ZERO), "crowded");
@@ -160,7 +161,8 @@ fn merging_waits_for_calm_unless_too_much_waits_for_it() {
 #[test]
 fn the_end_of_a_recording_does_not_wait_for_a_large_merge() {
     // As the catalog has it; what is in the files is not looked at before they are merged.
-    for (len, begun) in [(LAST_LEN / SEGMENTS, true), (LAST_LEN / 2 + 1, false)] {
+    let (fits, does_not) = (LAST_LEN / SEGMENTS, LAST_LEN / 2 + 1);
+    for (len, begun) in [(fits, true), (does_not, false)] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.tape");
         let (mut worker, jobs, _prepared) = worker(&path);
@@ -174,4 +176,51 @@ fn the_end_of_a_recording_does_not_wait_for_a_large_merge() {
         let merge = (Call::Create, layout::unfinished_merge(&path));
         assert_eq!(script.calls().contains(&merge), begun, "segments of {len} bytes");
     }
+}
+
+#[test]
+fn a_merge_under_way_is_put_off_when_the_writer_goes() {
+    for (len, merged) in [(None, true), (Some(LAST_LEN), false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        let (mut worker, jobs, _prepared) = worker(&path);
+        let mut catalog = Catalog::clone(&worker.work.live.catalog());
+        // Behind a part that is as long as the catalog has it.
+        catalog.segments.last_mut().unwrap().len = len.unwrap_or(1000);
+        drop(jobs);
+        let outcome = worker.merge(&catalog, 0..7).unwrap();
+        assert!(matches!(outcome, Outcome::Done(_)), "short ones are merged to the end");
+        let outcome = worker.merge(&catalog, 0..8).unwrap();
+        assert_eq!(matches!(outcome, Outcome::PutOff), !merged);
+        assert!(!layout::unfinished_merge(&path).exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_has_no_room_is_not_merged_and_ends_no_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let (mut worker, _jobs, _prepared) = worker(&path);
+    let before = worker.work.live.catalog();
+    {
+        let failing = At::Named(Call::Write, "catalog.new", 0);
+        let _full = Script::at(dir.path(), failing, Then::Fail(Failure::DiskFull));
+        assert!(!worker.merge_some().unwrap(), "no room for a catalog");
+        assert_eq!(worker.work.live.catalog(), before);
+    }
+    let mut catalog = Catalog::clone(&before);
+    catalog.segments.iter_mut().for_each(|listed| listed.len = 1 << 56);
+    worker.work.limits.len = u64::MAX;
+    worker.work.live.now_sealed(catalog);
+    let script = Script::notes(dir.path());
+    assert!(!worker.merge_some().unwrap() && script.calls().is_empty(), "no room for segments");
+    drop(script);
+
+    worker.work.live.now_sealed(Catalog::clone(&before));
+    // As a disk answers that cannot read a sector: with an error that is not about the tape.
+    let segment = layout::segment(&path, &before.segments[2].events());
+    std::fs::remove_file(&segment).unwrap();
+    std::fs::create_dir(&segment).unwrap();
+    assert!(!worker.merge_some().unwrap(), "one cannot be read");
+    assert_eq!(worker.work.live.catalog(), before);
 }
