@@ -32,24 +32,20 @@ impl Rebuilt {
 /// The catalog of the segments that are there. Where segments overlap, as those that were just
 /// merged do with the one they became, the longest counts; where events are missing between
 /// them, there is a gap. One that does not say what it holds any more counts for what its name
-/// says, where no other holds that: what can be kept of it is found when it is repaired.
+/// says: what can be kept of it, and of those that it covers, is found when it is repaired.
 pub(crate) fn catalog(path: &Path) -> Result<Rebuilt, Error> {
-    let Segments { mut sound, damaged } = Segments::of(path)?;
-    sound.sort_by_key(|(listed, _)| (listed.first, std::cmp::Reverse(listed.end)));
+    let Segments { sound, damaged } = Segments::of(path)?;
+    let sound = sound.into_iter().map(|(listed, totals)| (listed, Ok(totals)));
+    let damaged =
+        damaged.into_iter().map(|(events, salvage)| (Listed::by_name(events), Err(salvage)));
+    let mut all: Vec<(Listed, Result<Totals, Salvage>)> = sound.chain(damaged).collect();
+    all.sort_by_key(|(listed, _)| (listed.first, std::cmp::Reverse(listed.end)));
     let mut found: Vec<(Listed, Result<Totals, Salvage>)> = Vec::new();
-    for (listed, totals) in sound {
+    for (listed, told) in all {
         if found.last().is_none_or(|(before, _)| before.end <= listed.first) {
-            found.push((listed, Ok(totals)));
+            found.push((listed, told));
         }
     }
-    for (events, salvage) in damaged {
-        let overlaps =
-            |(listed, _): &(Listed, _)| listed.first < events.end && events.start < listed.end;
-        if !found.iter().any(overlaps) {
-            found.push((Listed::by_name(events), Err(salvage)));
-        }
-    }
-    found.sort_by_key(|(listed, _)| listed.first);
     let next = found.first().map_or(Seq::ZERO, |(listed, _)| listed.first);
     let mut catalog = Catalog { next, ..Catalog::default() };
     let mut noted = Vec::new();

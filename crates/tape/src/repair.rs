@@ -14,13 +14,14 @@
 //! what follows again.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use changetape_core::Seq;
 
 use crate::block::Decoder;
 use crate::catalog::{self, Catalog, Listed};
 use crate::format::{self, FORMAT_VERSION};
+use crate::layout::SEALED;
 use crate::lock::{Purpose, TapeLock};
 use crate::opening::{self, Tail};
 use crate::rebuild::{self, lost};
@@ -29,7 +30,8 @@ use crate::seal::Tape;
 use crate::segment::{KindCounts, Segment};
 use crate::verify::{self, Verified};
 use crate::{
-    Damage, Edge, Error, Gap, GapCause, Metadata, base, disk, layout, metadata, watermark,
+    Checkpoint, Damage, Edge, Error, Gap, GapCause, Metadata, base, disk, layout, metadata,
+    watermark,
 };
 
 /// What repairing a tape did.
@@ -146,10 +148,13 @@ impl Repair<'_> {
             let metadata = Some(self.tape.metadata);
             let found = verify::segment(path, listed, metadata, verified, &mut told);
             let found = verified.note(found)?;
-            match found.filter(|_| verified.damages.len() == before) {
-                Some((found, kinds)) => self.catalog.add_segment(found, &kinds),
-                None => self.keep(&[set_aside(path, listed)?], listed.events())?,
+            if let Some((found, kinds)) = found.filter(|_| verified.damages.len() == before) {
+                self.catalog.add_segment(found, &kinds);
+                continue;
             }
+            let mut found = vec![set_aside(path, listed)?];
+            found.extend(left_over(path, known, &listed.events())?);
+            self.keep(&found, listed.events())?;
         }
         let sound = verified.damages.is_empty();
         let counted = (&known.segments, self.catalog.kinds.agrees_with(&known.kinds));
@@ -216,12 +221,16 @@ impl Repair<'_> {
             Err(error) => return Err(error),
         };
         for salvage in &found {
-            let run = salvage.run(known.next);
-            self.catalog.add_gaps(&run.gaps);
-            if run.gaps_missing {
-                // Where it was nobody knows any more: before all that is not sealed.
-                self.catalog.add_gaps(&[lost(known.next, known.next)]);
-            }
+            let gaps = salvage.gaps_up_to(end).filter(|gap| gap.at >= known.next);
+            self.catalog.add_gaps(&gaps.cloned().collect::<Vec<_>>());
+        }
+        // What a repair that was killed has sealed is behind it.
+        let is_sealed =
+            |end: &Checkpoint| end.next < known.next || known.checkpoint().as_ref() == Some(end);
+        let mut missed = found.iter().filter_map(Salvage::misses_gaps);
+        if missed.any(|end| !is_sealed(end)) {
+            // Where it was nobody knows any more: before all that is not sealed.
+            self.catalog.add_gaps(&[lost(known.next, known.next)]);
         }
         self.keep(&found, known.next..end)?;
         self.catalog.next = end;
@@ -296,6 +305,20 @@ fn is_same(one: &Gap, other: &Gap) -> bool {
     (one.at, one.places, one.cause) == (other.at, other.places, other.cause)
 }
 
+/// Looks through segments that the catalog does not list, and that hold events of a range: what
+/// was merged into a damaged one may not have been removed yet.
+fn left_over(path: &Path, known: &Catalog, events: &Range<Seq>) -> Result<Vec<Salvage>, Error> {
+    let is_listed = |file: &Path| {
+        known.segments.iter().any(|listed| layout::segment(path, &listed.events()) == file)
+    };
+    let overlaps = |file: &PathBuf| {
+        let held = layout::events_of(file).filter(|_| file.extension() == Some(SEALED.as_ref()));
+        held.is_some_and(|held| held.start < events.end && events.start < held.end)
+    };
+    let left_over = layout::unlisted(path, is_listed)?.into_iter();
+    left_over.filter(overlaps).map(|file| Salvage::of_file(&file)).collect()
+}
+
 /// Gives a damaged segment a name under which nothing reads it, and looks through it. A repair
 /// that was killed may have done the first already.
 fn set_aside(path: &Path, listed: &Listed) -> Result<Salvage, Error> {
@@ -306,3 +329,6 @@ fn set_aside(path: &Path, listed: &Listed) -> Result<Salvage, Error> {
     }
     if aside.exists() { Salvage::of_file(&aside) } else { Ok(Salvage::default()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,6 +140,25 @@ impl Salvage {
         run
     }
 
+    /// The gaps of a log up to a place where it ends, whatever became of the blocks around them.
+    pub(crate) fn gaps_up_to(&self, end: Seq) -> impl Iterator<Item = &Gap> {
+        let newest = self.checkpoints.get(&end).map(|newest| newest.ordinal);
+        self.gaps.iter().filter_map(move |(ordinal, gap)| {
+            let counts = gap.at < end || (gap.at == end && Some(*ordinal) <= newest);
+            counts.then_some(gap)
+        })
+    }
+
+    /// Where the recording continued after the last append of a log, if the log should have more
+    /// gaps than were found in it.
+    pub(crate) fn misses_gaps(&self) -> Option<&Checkpoint> {
+        let newest = self.checkpoints.values().max_by_key(|kept| kept.ordinal)?;
+        let appends = self.gaps.iter().map(|(ordinal, _)| *ordinal);
+        let found: BTreeSet<u64> = appends.filter(|append| *append <= newest.ordinal).collect();
+        let misses = found.len() < usize::try_from(newest.gaps).unwrap_or(usize::MAX);
+        misses.then_some(&newest.checkpoint)
+    }
+
     /// Where the recording continues at a place: the newest checkpoint there, or after the block
     /// that ends there.
     pub(crate) fn checkpoint_at(&self, next: Seq) -> Option<Checkpoint> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
@@ -13,10 +13,12 @@ use changetape_core::{
 
 use crate::block::{BlockEncoder, Decoder, High, NewBlock, Times};
 use crate::catalog::{Catalog, Dropped, Listed};
+use crate::layout::LogNumber;
+use crate::log::{Appended, Log};
 use crate::segment::{Kind, KindCounts, SegmentWriter};
 use crate::{
-    Batch, Definition, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions, TapeDraft,
-    TapeOptions, TapeWriter, UpdateForm, disk, layout,
+    Batch, Checkpoint, Definition, Edge, Gap, GapCause, Metadata, SourceIdentity, StreamOptions,
+    TapeDraft, TapeOptions, TapeWriter, UpdateForm, disk, layout, watermark,
 };
 
 /// The event at a place: one second of cluster time per ten events.
@@ -138,6 +140,40 @@ pub(crate) fn base(tape: &Path) -> Vec<u8> {
     writer.finish().unwrap();
     draft.finish(metadata(), TapeOptions::default()).unwrap().close().unwrap();
     std::fs::read(tape.join(layout::BASE)).unwrap()
+}
+
+/// A tape in a directory of its own.
+pub(crate) struct Made {
+    _dir: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+}
+
+/// One append: blocks as first and end, a gap, and where its checkpoint continues.
+pub(crate) type Append<'a> = (&'a [(u64, u64)], Option<u64>, u64);
+
+/// A tape that was not closed: its sealed events, logs of some appends, and the watermark.
+pub(crate) fn tape_with(sealed: u64, logs: &[&[Append<'_>]], durable: u64) -> Made {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let mut writer = TapeWriter::create(&path, metadata()).unwrap();
+    append(&mut writer, 0..sealed);
+    writer.close().unwrap();
+    for (number, appends) in (1..).zip(logs) {
+        let (log, mut end) = Log::create(&layout::log(&path, LogNumber(number))).unwrap();
+        for (blocks, at, next) in *appends {
+            let encoded = |(first, end): &(u64, u64)| (Seq::new(*first), block(*first, *end));
+            let appended = Appended {
+                blocks: blocks.iter().map(encoded).collect(),
+                gap: at.map(gap),
+                checkpoint: Checkpoint { token: token(next + 1000), next: Seq::new(*next) },
+            };
+            log.apply(appended, &mut end).unwrap();
+            log.sync(&mut end).unwrap();
+        }
+        log.close().unwrap();
+    }
+    disk::replace(&path.join(layout::DURABLE), &watermark::encode(Seq::new(durable))).unwrap();
+    Made { _dir: dir, path }
 }
 
 /// The token after the event before a place.

@@ -4,44 +4,8 @@
 
 use super::*;
 use crate::log::{Appended, Log};
-use crate::samples::{self, block};
-use crate::{Gap, TapeReader, TapeWriter, watermark};
-
-struct Made {
-    _dir: tempfile::TempDir,
-    path: PathBuf,
-}
-
-/// One append: blocks as first and end, a gap, and where its checkpoint continues.
-type Append<'a> = (&'a [(u64, u64)], Option<u64>, u64);
-
-/// A tape that was not closed: its sealed events, logs of some appends, and the watermark.
-fn tape_with(sealed: u64, logs: &[&[Append<'_>]], durable: u64) -> Made {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("orders.tape");
-    let mut writer = TapeWriter::create(&path, samples::metadata()).unwrap();
-    samples::append(&mut writer, 0..sealed);
-    writer.close().unwrap();
-    for (number, appends) in (1..).zip(logs) {
-        let (log, mut end) = Log::create(&layout::log(&path, LogNumber(number))).unwrap();
-        for (blocks, gap, next) in *appends {
-            let encoded = |(first, end): &(u64, u64)| (Seq::new(*first), block(*first, *end));
-            let appended = Appended {
-                blocks: blocks.iter().map(encoded).collect(),
-                gap: gap.map(samples::gap),
-                checkpoint: Checkpoint {
-                    token: samples::token(next + 1000),
-                    next: Seq::new(*next),
-                },
-            };
-            log.apply(appended, &mut end).unwrap();
-            log.sync(&mut end).unwrap();
-        }
-        log.close().unwrap();
-    }
-    disk::replace(&path.join(layout::DURABLE), &watermark::encode(Seq::new(durable))).unwrap();
-    Made { _dir: dir, path }
-}
+use crate::samples::{self, Append, Made, tape_with};
+use crate::{Gap, TapeReader, TapeWriter};
 
 /// What an opened tape holds: its end, and the token to go on after.
 fn holds(made: &Made) -> (u64, changetape_core::ResumeToken) {
