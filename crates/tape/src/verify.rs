@@ -108,7 +108,7 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verifie
     if !listed_right || (complete && !catalog.kinds.agrees_with(&counted)) {
         verified.found(miscounted());
     }
-    tail(path, &catalog, &mut verified)?;
+    tail(path, &catalog, metadata.as_ref(), &mut verified)?;
     Ok(verified)
 }
 
@@ -122,20 +122,36 @@ fn is_gone(path: &Path, listed: &Listed) -> bool {
     catalog::read(path).is_ok_and(|now| !now.segments.contains(listed))
 }
 
-/// Verifies what is not sealed, unless it is being recorded.
-fn tail(path: &Path, catalog: &Catalog, verified: &mut Verified) -> Result<(), Error> {
-    match TapeLock::take(path, path, Purpose::Recovering) {
+/// Verifies what is not sealed, unless it is being recorded, and what was recorded while the
+/// segments of a catalog were verified.
+fn tail(
+    path: &Path,
+    catalog: &Catalog,
+    metadata: Option<&Metadata>,
+    verified: &mut Verified,
+) -> Result<(), Error> {
+    // Held until everything is read. Reading needs no lock; without one nobody records just now,
+    // or soon will.
+    let _lock = match TapeLock::take(path, path, Purpose::Recovering) {
         Err(Error::InUse { holder, .. }) if !holder.is_brief() => {
             verified.recording = Some(holder);
             return Ok(());
         }
-        // Reading needs no lock; without one nobody records just now, or soon will.
-        Ok(_) | Err(_) => {}
+        lock => lock.ok(),
+    };
+    // One that is damaged has been found to be.
+    let now = catalog::read(path).unwrap_or_else(|_| catalog.clone());
+    for listed in now.segments.iter().filter(|listed| listed.first >= catalog.next) {
+        let found = segment(path, listed, metadata, verified, &mut |_| ());
+        verified.note(found)?;
+        verified.segments += 1;
     }
-    let found = Tail::find(path, catalog);
+    let new = |gap: &&Gap| !catalog.gaps.contains(gap);
+    verified.gaps.extend(now.gaps.iter().filter(new).cloned());
+    let found = Tail::find(path, &now);
     if let Some(found) = verified.note(found)? {
         verified.events += found.events();
-        verified.gaps.extend(found.gaps().filter(|gap| !catalog.gaps.contains(gap)).cloned());
+        verified.gaps.extend(found.gaps().filter(|gap| !now.gaps.contains(gap)).cloned());
     }
     Ok(())
 }

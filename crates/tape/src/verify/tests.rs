@@ -33,3 +33,22 @@ fn what_the_catalog_counts_wrongly_is_noticed_and_mended() {
         assert_eq!((summary.namespaces, summary.blocks), (sound.namespaces.clone(), sound.blocks));
     }
 }
+
+#[test]
+fn what_is_recorded_while_a_tape_is_verified_is_verified_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orders.tape");
+    let mut writer = TapeOptions::default().create(&path, samples::metadata()).unwrap();
+    samples::append(&mut writer, 0..5);
+    writer.close().unwrap();
+    let mut recorded = false;
+    let verified = verify(&path, &mut |_, _| {
+        if !std::mem::replace(&mut recorded, true) {
+            let mut writer = TapeOptions::default().open(&path).unwrap();
+            samples::append(&mut writer, 5..9);
+            writer.close().unwrap();
+        }
+    });
+    let Verified { events, segments, damages, .. } = verified.unwrap();
+    assert_eq!((events, segments, damages), (9, 2, vec![]));
+}
