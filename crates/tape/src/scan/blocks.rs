@@ -92,7 +92,8 @@ impl<'a> Blocks<'a> {
 
     /// The gaps that lie between where reading began and [`position`](Self::position), each told
     /// once. Who follows a recording asks after each block, before anything is done with it: one
-    /// may have come since [`TapeReader::gaps`] was asked.
+    /// may have come since [`TapeReader::gaps`] was asked. A gap that retention has dropped by then
+    /// is not told.
     #[must_use]
     pub fn crossed(&mut self) -> Vec<Gap> {
         let (from, told) = (self.from, self.told);

@@ -182,8 +182,8 @@ impl Worker {
         // Others may have been added behind them.
         let catalog = self.work.live.catalog();
         match self.work.commit(&catalog.replaced(range, merged)) {
-            // What was merged is left over then, and goes when the tape is opened the next time.
-            Err(Error::DiskFull { .. }) => Ok(false),
+            // What was merged is left over then, and goes when the tape is closed or opened.
+            Err(Error::DiskFull { .. }) if catalog::read(&self.work.path)? == *catalog => Ok(false),
             Err(error) => Err(error),
             Ok(()) => self.work.remove(parts).map(|()| true),
         }

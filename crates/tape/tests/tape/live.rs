@@ -85,16 +85,16 @@ fn follow(
     (next, gaps)
 }
 
-/// Opens the tape again and again, and reads what is sealed; how often that was while it was
-/// recorded.
-fn look_again(path: &Path, ended: &AtomicBool) -> u64 {
-    let (mut start, mut end, mut looks) = (0, 0, 0);
+/// Opens the tape again and again, and reads what is sealed; counts how often that was while it
+/// was recorded.
+fn look_again(path: &Path, ended: &AtomicBool, looks: &AtomicU64) {
+    let (mut start, mut end) = (0, 0);
     while !ended.load(Ordering::SeqCst) {
         let reader = TapeReader::open(path).unwrap();
         match reader.tail() {
             Tail::BeingRecorded(holder) => {
                 assert_eq!(holder.pid, Some(std::process::id()));
-                looks += 1;
+                looks.fetch_add(1, Ordering::SeqCst);
             }
             // Closed by now.
             tail => assert_eq!(tail, &Tail::Nothing),
@@ -114,12 +114,10 @@ fn look_again(path: &Path, ended: &AtomicBool) -> u64 {
         }
         assert!(next >= end);
     }
-    looks
 }
 
-/// Counts what is on the tape again and again; how often.
-fn count_again(reader: &TapeReader, ended: &AtomicBool) -> u64 {
-    let mut counts = 0;
+/// Counts what is on the tape again and again, and how often.
+fn count_again(reader: &TapeReader, ended: &AtomicBool, counts: &AtomicU64) {
     while !ended.load(Ordering::SeqCst) {
         let summary = match reader.summary() {
             // What was about to be counted may have been dropped.
@@ -131,9 +129,8 @@ fn count_again(reader: &TapeReader, ended: &AtomicBool) -> u64 {
         assert!(summary.end <= counted && counted <= end, "{counted} of {} to {end}", summary.end);
         let by_namespace: u64 = summary.namespaces.values().sum();
         assert_eq!(by_namespace, summary.events);
-        counts += 1;
+        counts.fetch_add(1, Ordering::SeqCst);
     }
-    counts
 }
 
 #[test]
@@ -143,6 +140,7 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
     let path = dir.path().join("orders.tape");
     let mut writer = busy().create(&path, samples::metadata()).unwrap();
     let (syncing, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (looks, counts) = (AtomicU64::new(0), AtomicU64::new(0));
     let (seen, told) = channel();
     let reader = writer.reader();
     std::thread::scope(|scope| {
@@ -150,11 +148,14 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
         let (followed, watched, until) = (&reader, &syncing, &ended);
         // It takes the sender with it, so that nobody waits for a reader that has failed.
         let following = scope.spawn(move || follow(followed, watched, &seen, until));
-        let looking = scope.spawn(|| look_again(&path, &ended));
-        let counting = scope.spawn(|| count_again(&reader, &ended));
+        let looking = scope.spawn(|| look_again(&path, &ended, &looks));
+        let counting = scope.spawn(|| count_again(&reader, &ended, &counts));
         let (mut next, mut behind) = (0, 0);
         let (mut rounds, mut gaps) = (0, Vec::new());
+        let has_yet_to = |done: &AtomicU64| done.load(Ordering::SeqCst) == 0;
         while rounds < 300
+            || (has_yet_to(&looks) && !looking.is_finished())
+            || (has_yet_to(&counts) && !counting.is_finished())
             || gaps.len() < 5
             || reader.start() == Seq::ZERO
             || writer.sealed().segments < 20
@@ -184,7 +185,8 @@ fn who_follows_sees_each_event_once_in_order_and_only_what_is_durable() {
         // One at the end has nothing behind it.
         gaps.retain(|gap| gap.at < Seq::new(next));
         assert_eq!(following.join().unwrap(), (next, gaps));
-        assert!(looking.join().unwrap() > 0 && counting.join().unwrap() > 0);
+        looking.join().unwrap();
+        counting.join().unwrap();
         samples::check_holds_on(&reader, next);
         samples::check_holds_on(&TapeReader::open(&path).unwrap(), next);
     });
