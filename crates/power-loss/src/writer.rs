@@ -1,7 +1,8 @@
 //! A recorder of events that nobody sent, for what a real one does too seldom.
 //!
 //! This program again, as a process of its own: it opens a tape, or makes it, and appends what
-//! follows on it, up to some number of events. Which events those are, the number says.
+//! follows on it, up to some number of events. Which events those are, and where some are missing,
+//! the number says.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_core::Arrival;
-use changetape_tape::{Batch, Durability, Retain, TapeOptions, TapeWriter, tape_exists};
+use changetape_core::{Arrival, Seq, WallTime};
+use changetape_tape::{
+    Batch, Durability, Edge, Gap, GapCause, Retain, TapeOptions, TapeWriter, tape_exists,
+};
 use changetape_testkit::samples;
 use fastrand::Rng;
 
@@ -19,6 +22,9 @@ pub(crate) const COMMAND: &str = "write";
 
 /// One event in so many is large.
 const LARGE_EVERY: u64 = 97;
+
+/// Before one event in so many there is a gap.
+const GAP_EVERY: u64 = 101;
 
 /// What is written, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +100,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // Other batches each time, but the same events.
     let mut random = Rng::new();
     while next < writing.until {
-        let end = writing.until.min(next + random.u64(0..=writing.batch));
+        // What is behind a gap begins with a batch of its own.
+        let next_gap = (next + 1).next_multiple_of(GAP_EVERY);
+        let fewest = u64::from(is_behind_gap(next));
+        let end = next + random.u64(fewest..=writing.batch);
+        let end = end.min(next_gap).min(writing.until);
         append(&mut writer, &writing, next, end)?;
         next = end;
         if writing.close_every > 0 && random.u64(..writing.close_every) == 0 {
@@ -110,7 +120,28 @@ fn append(writer: &mut TapeWriter, writing: &Writing, first: u64, end: u64) -> R
     let events: Vec<_> = (first..end).map(|n| writing.event(n)).collect();
     let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
     let arrival = Arrival { wall_nanos: first, monotonic_nanos: first };
-    let places = writer.append(&Batch { events: &events, token: &samples::token(end), arrival })?;
+    let batch = Batch { events: &events, token: &samples::token(end), arrival };
+    let places = if is_behind_gap(first) {
+        writer.append_behind(gap(first), &batch)?
+    } else {
+        writer.append(&batch)?
+    };
     ensure!(places.start.get() == first, "{first} was appended at {}", places.start);
     Ok(())
+}
+
+/// Whether events are missing before a place.
+fn is_behind_gap(n: u64) -> bool {
+    n > 0 && n.is_multiple_of(GAP_EVERY)
+}
+
+fn gap(at: u64) -> Gap {
+    Gap {
+        at: Seq::new(at),
+        places: 0,
+        cause: GapCause::HistoryLost,
+        before: Edge::at(samples::token(at)),
+        after: Edge::default(),
+        noticed: WallTime::from_millis(0),
+    }
 }
