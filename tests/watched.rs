@@ -17,6 +17,9 @@ pub(crate) type Figures = BTreeMap<String, f64>;
 /// How long to wait for what has to come.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What stands before the address in the line that tells it.
+const ADDRESS: &str = "metrics are at http://";
+
 /// A recorder with `--metrics`, killed when the test ends.
 pub(crate) struct Recorder {
     process: Option<Child>,
@@ -32,16 +35,30 @@ impl Recorder {
         Self::spawn(changetape(&[&["record", uri, text(tape)], more].concat()))
     }
 
+    /// Starts a recorder whose messages nobody takes once its address is known: stderr is a pipe
+    /// that nobody reads from any more.
+    pub(crate) fn unheard(uri: &str, tape: &Path) -> Self {
+        let command = changetape(&["record", uri, text(tape)]);
+        let mut recorder = Self::heard(command, |line| line.contains(ADDRESS));
+        recorder.listening.take().unwrap().join().unwrap();
+        recorder
+    }
+
     /// Starts a recorder by a command that lacks `--metrics`.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        // To the end, or the recorder would wait for room to write.
+        Self::heard(command, |_| false)
+    }
+
+    /// Starts a recorder and reads what it prints on stderr until a line is enough.
+    fn heard(mut command: Command, is_enough: fn(&str) -> bool) -> Self {
         command.args(["--metrics", "0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stderr = process.stderr.take().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let listening = std::thread::spawn({
             let said = Arc::clone(&said);
-            // To the end, or the recorder would wait for room to write.
-            move || listen(stderr, &said)
+            move || listen(stderr, &said, is_enough)
         });
         let mut recorder = Self {
             process: Some(process),
@@ -49,8 +66,8 @@ impl Recorder {
             said,
             listening: Some(listening),
         };
-        let line = recorder.until_said("metrics are at http://");
-        let (_, after) = line.split_once("metrics are at http://").unwrap();
+        let line = recorder.until_said(ADDRESS);
+        let (_, after) = line.split_once(ADDRESS).unwrap();
         let (address, _) = after.split_once('/').unwrap();
         address.clone_into(&mut recorder.address);
         recorder
@@ -127,7 +144,9 @@ impl Recorder {
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ran {
         let mut ran = ran(self.process.take().unwrap().wait_with_output().unwrap());
-        self.listening.take().unwrap().join().unwrap();
+        if let Some(listening) = self.listening.take() {
+            listening.join().unwrap();
+        }
         ran.stderr = self.said();
         ran
     }
@@ -143,10 +162,13 @@ impl Drop for Recorder {
     }
 }
 
-fn listen(stderr: ChildStderr, said: &Mutex<String>) {
+fn listen(stderr: ChildStderr, said: &Mutex<String>, is_enough: fn(&str) -> bool) {
     for line in BufReader::new(stderr).lines() {
         let line = line.unwrap();
         said.lock().unwrap().extend([&line, "\n"]);
+        if is_enough(&line) {
+            break;
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) fn start(output: &OutputArgs) {
         .with_env_filter(filter)
         .with_target(output.verbose)
         .with_ansi(colours(output.color, terminal))
+        // Nobody can be told if stderr is closed, and trying to would panic.
+        .log_internal_errors(false)
         .with_writer(Stderr);
     // A log that is kept needs times; a person watching does not.
     if terminal {

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use changetape_tape::BaseSummary;
 use serde_json::{Value, json};
@@ -10,14 +11,16 @@ use serde_json::{Value, json};
 /// Writes a result to stdout. A reader that closed the pipe has what it wanted.
 ///
 /// # Errors
-/// What stdout says.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+/// One sentence, with what stdout says.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
-    written.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `12 345 678`.

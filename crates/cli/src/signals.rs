@@ -24,8 +24,9 @@ pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
             if round > 0 {
                 std::process::exit(Exit::Interrupted as i32);
             }
-            tracing::info!("stopping; once more to stop at once");
+            // First, so that nothing that happens to the message is in the way.
             told.cancel();
+            tracing::info!("stopping; once more to stop at once");
         }
     });
     Ok(stop)
