@@ -15,6 +15,7 @@ mod diff_against_server;
 mod full_disk;
 mod gaps;
 mod incompressible;
+mod info;
 mod keeping;
 mod large;
 mod large_events;

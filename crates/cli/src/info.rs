@@ -4,6 +4,8 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use bson::raw::RawDocumentBuf;
+use bson::{Bson, Document};
 use changetape_tape::{Edge, Gap, Metadata, Summary, Tail, TapeReader, UpdateForm};
 use serde_json::{Value, json};
 
@@ -60,7 +62,7 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
         );
     }
     for gap in summary.gaps.iter().take(LISTED) {
-        row("gap", gap);
+        row("gap", &format!("{gap}, noticed {}", gap.noticed));
     }
     if summary.gaps.len() > LISTED {
         row("gaps", &format!("{} more", summary.gaps.len() - LISTED));
@@ -149,6 +151,16 @@ fn updates(metadata: &Metadata) -> &'static str {
     }
 }
 
+/// The user's own stages, as people write them: relaxed Extended JSON.
+fn stages(metadata: &Metadata) -> Value {
+    let stage = |stage: &RawDocumentBuf| match Document::try_from(stage.as_ref()) {
+        Ok(stage) => Bson::Document(stage).into_relaxed_extjson(),
+        // Bytes that are no document; no server has run them.
+        Err(_) => Value::Null,
+    };
+    metadata.stream.pipeline.iter().map(stage).collect()
+}
+
 /// What narrows or widens the recording, where anything does.
 fn narrowed(metadata: &Metadata) -> Vec<(&'static str, String)> {
     fn all<T: Display>(items: &[T]) -> Option<String> {
@@ -156,12 +168,12 @@ fn narrowed(metadata: &Metadata) -> Vec<(&'static str, String)> {
         (!items.is_empty()).then(|| items.join(", "))
     }
     let stream = &metadata.stream;
-    let stages: Vec<String> = stream.pipeline.iter().map(|stage| format!("{stage:?}")).collect();
+    let pipeline = (!stream.pipeline.is_empty()).then(|| stages(metadata).to_string());
     let rows = [
         ("include", all(&stream.filter.include)),
         ("exclude", all(&stream.filter.exclude)),
         ("only", all(&stream.operations)),
-        ("pipeline", all(&stages)),
+        ("pipeline", pipeline),
         ("fullDocument", stream.full_document.clone()),
         ("before change", stream.full_document_before_change.clone()),
     ];
@@ -248,7 +260,7 @@ fn json(path: &Path, tape: &TapeReader, summary: &Summary) -> Value {
             "include": texts(stream.filter.include.iter().map(ToString::to_string).collect()),
             "exclude": texts(stream.filter.exclude.iter().map(ToString::to_string).collect()),
             "operations": texts(stream.operations.iter().map(ToString::to_string).collect()),
-            "pipeline": texts(stream.pipeline.iter().map(|stage| format!("{stage:?}")).collect()),
+            "pipeline": stages(metadata),
             "updates": updates(metadata),
             "fullDocument": stream.full_document,
             "fullDocumentBeforeChange": stream.full_document_before_change,
