@@ -3,16 +3,19 @@
 //!
 //! Method: incompressible documents on a real server, recorded with small segments; what is left
 //! on the tape, and what `info`, `cat`, `replay` and `verify` say of it, is compared with the
-//! stream read straight from the server. A recorder that is told not to sync for an hour is asked
+//! stream read straight from the server. Which times were dropped is asked of a tape made by hand,
+//! whose events came an hour apart. A recorder that is told not to sync for an hour is asked
 //! what is durable once the server has seen it take everything.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bson::raw::RawDocumentBuf;
+use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
-use changetape_testkit::ReplicaSet;
+use changetape_core::Arrival;
+use changetape_tape::{Batch, Retain, TapeOptions, TapeWriter};
+use changetape_testkit::{ReplicaSet, samples};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -134,6 +137,42 @@ async fn the_oldest_files_go_when_they_are_too_old() {
     check_dropped(&tape, &expected);
     let left = &info(&tape)["segments"];
     assert_eq!(left, 1);
+}
+
+/// Ten events from a place on, which arrive one second after the first of them happened.
+fn append(mut writer: TapeWriter, first: u64) {
+    let events: Vec<_> = (first..first + 10).map(|n| samples::event(n, "")).collect();
+    let events: Vec<&RawDocument> = events.iter().map(AsRef::as_ref).collect();
+    let wall_nanos = (first + 10) * 100_000_000;
+    let arrival = Arrival { wall_nanos, monotonic_nanos: wall_nanos };
+    let token = samples::token(first + 10);
+    writer.append(&Batch { events: &events, token: &token, arrival }).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn what_was_dropped_is_told_to_those_who_may_have_asked_for_it() {
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("hour.tape");
+    let retain = Retain { age: None, bytes: Some(0) };
+    let options = TapeOptions { segment_size: 1, retain, ..TapeOptions::default() };
+    append(options.create(&tape, samples::metadata()).unwrap(), 0);
+    append(options.open(&tape).unwrap(), 36_000);
+    assert_eq!(info(&tape)["dropped"]["arrived"], "1970-01-01T00:00:01Z");
+    for (start, is_told) in [
+        ("1970-01-01T00:00:00Z", true),
+        // The source's clock may be ahead of the recorder's.
+        ("1970-01-01T00:05:01Z", true),
+        ("301:1", true),
+        ("1970-01-01T00:05:01.001Z", false),
+        ("302:1", false),
+        ("1970-01-01T01:00:00Z", false),
+    ] {
+        let printed = run(&["cat", text(&tape), "--start", start]).expect_code(0);
+        assert_eq!(printed.stdout.lines().count(), 10, "{start}");
+        let told = printed.stderr.contains("10 events before #10, the last of 1970");
+        assert_eq!((told, printed.stderr.is_empty()), (is_told, !is_told), "{start}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

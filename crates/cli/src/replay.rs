@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use changetape_core::Position;
+use changetape_core::{Position, WallTime};
 use changetape_replayer::{
     Ended, Progress, Replay, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed, Stop,
     Summary,
@@ -23,6 +23,10 @@ use crate::{info, report, signals};
 
 /// How long after Ctrl-C or SIGTERM a reader of standard output has to take what is being printed.
 const PRINTING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far the source's clock may be ahead of the recorder's, so that events seem to have arrived
+/// before they happened: as far as Kerberos lets clocks be apart.
+const CLOCKS_APART_MILLIS: i64 = 5 * 60 * 1000;
 
 /// Runs `changetape replay`.
 pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
@@ -120,10 +124,17 @@ impl Job<'_> {
 /// What was asked for and is no longer on the tape, in words.
 fn dropped(tape: &TapeReader, selection: &Selection) -> anyhow::Result<Option<String>> {
     let Some(dropped) = tape.dropped() else { return Ok(None) };
+    // Which times the dropped ones had is not known any more, but when the last of them arrived:
+    // all had happened by then.
+    let latest = dropped.arrived.as_millis().saturating_add(CLOCKS_APART_MILLIS);
+    let reaches_back_to = |time: WallTime| {
+        anyhow::Ok(time.as_millis() <= latest && selection.range(tape)?.start == tape.start())
+    };
     let reaches_back = match selection.start {
+        None => true,
         Some(Position::Seq(start)) => start < dropped.end,
-        // Which times the dropped ones had is not known any more.
-        Some(_) | None => selection.range(tape)?.start == tape.start(),
+        Some(Position::Time(time)) => reaches_back_to(time)?,
+        Some(Position::Cluster(time)) => reaches_back_to(time.wall_time())?,
     };
     let events = report::events(dropped.events);
     Ok(reaches_back.then(|| {
