@@ -32,9 +32,9 @@ pub(crate) struct KeepingArgs {
         env = "CHANGETAPE_SEGMENT_SIZE"
     )]
     segment_size: u64,
-    /// Drop the oldest files of the tape when their events are older than this (7d), or when the
-    /// tape is larger than this (50GiB); repeatable. Whole files go, so they are made no larger
-    /// than an eighth of what is kept
+    /// Drop the oldest files when their last event arrived longer ago than this (7d), or while what
+    /// is sealed is larger than this (50GiB); repeatable. Whole files go, never the newest, so they
+    /// are made no larger than an eighth of what is kept (but not below 1MiB, nor 10s)
     #[arg(
         long,
         value_name = "AGE|SIZE",
