@@ -154,7 +154,7 @@ impl StreamOptions {
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
         [
             ("namespace filter", self.describe_filter()),
-            ("operation types", self.describe_operations()),
+            ("operation filter", self.describe_operations()),
             ("update form", self.updates.as_str().to_owned()),
             ("fullDocument", or_none(&self.full_document)),
             ("fullDocumentBeforeChange", or_none(&self.full_document_before_change)),
@@ -174,7 +174,7 @@ impl StreamOptions {
 
     fn describe_operations(&self) -> String {
         let operations = sorted(&self.operations);
-        if operations.is_empty() { "all".to_owned() } else { operations }
+        if operations.is_empty() { "every operation".to_owned() } else { operations }
     }
 
     fn describe_pipeline(&self) -> String {

@@ -56,7 +56,7 @@ fn whoever_differs_is_told_in_what_and_how() {
             continues(&|_, stream| stream.filter = NamespaceFilter::default()),
         ),
         (
-            "operation types is insert, update, but now it is all",
+            "operation filter is insert, update, but now it is every operation",
             continues(&|_, stream| stream.operations.clear()),
         ),
         (
