@@ -109,7 +109,8 @@ fn stream_line(now: &Snapshot, events_per_second: f64, bytes_per_second: f64) ->
 /// The line while a base is taken. How many documents there are the server only estimates.
 fn base_line(base: BaseProgress, documents_per_second: f64) -> Line {
     let Some(estimate) = base.estimate else {
-        return Line { text: "taking the base: listing what there is".to_owned(), part: None };
+        let text = "taking the base: listing and trying what there is".to_owned();
+        return Line { text, part: None };
     };
     let of = estimate.max(base.documents);
     Line {
@@ -248,7 +249,7 @@ mod tests {
             base_line(BaseProgress { documents, bytes: 3_400_000, estimate, ..base }, 820.0)
         };
         let unknown = line(0, None);
-        assert_eq!(unknown.text, "taking the base: listing what there is");
+        assert_eq!(unknown.text, "taking the base: listing and trying what there is");
         assert_eq!(unknown.part, None);
         let half = line(600, Some(1_200));
         assert_eq!(half.text, "taking the base: 600 of about 1 200 documents, 3.4 MB, 820/s");
