@@ -2,14 +2,14 @@
 //!
 //! Method: the server is asked what it is doing for the recorder.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
 use bson::{Document, doc};
 use changetape_testkit::ReplicaSet;
 use futures_util::TryStreamExt as _;
 use tempfile::tempdir;
 
-use crate::program::{start, text};
+use crate::watched::{Recorder, until};
 
 /// What the server does for recorders now, their idle cursors included.
 pub(crate) async fn operations(client: &mongodb::Client) -> Vec<Document> {
@@ -27,25 +27,22 @@ async fn a_recorder_holds_one_cursor_and_asks_as_it_is_told() {
     let client = source.client().unwrap();
     let directory = tempdir().unwrap();
     let tape = directory.path().join("asked.tape");
-    let uri = source.uri();
-    let mut args = vec!["record", &uri, text(&tape)];
-    args.extend(["--batch-size", "7", "--max-await", "4s", "--metrics", "0"]);
-    let mut recorder = start(&args);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let flags = ["--batch-size", "7", "--max-await", "4s"];
+    let _recorder = Recorder::start(&source.uri(), &tape, &flags);
     // The server mostly waits for changes, so it is found doing that.
-    let (asked, cursors) = loop {
+    let (asked, cursors) = until("asked by a recorder", async || {
         let operations = operations(&client).await;
-        let asked = operations.iter().find(|operation| {
-            operation.get_document("command").is_ok_and(|command| command.contains_key("getMore"))
-        });
-        if let Some(asked) = asked {
-            let cursors = operations.iter().filter(|operation| operation.contains_key("cursor"));
-            break (asked.get_document("command").unwrap().clone(), cursors.count());
-        }
-        assert!(Instant::now() < deadline, "no recorder asks: {operations:?}");
-    };
-    recorder.kill().unwrap();
-    recorder.wait().unwrap();
+        let commands = operations.iter().filter_map(|found| found.get_document("command").ok());
+        let Some(asked) = commands.into_iter().find(|command| command.contains_key("getMore"))
+        else {
+            return Err(operations);
+        };
+        // One that has just been answered may be listed as idle, too.
+        let cursors = operations.iter().filter_map(|found| found.get_document("cursor").ok());
+        let ids: BTreeSet<_> = cursors.map(|cursor| cursor.get_i64("cursorId").unwrap()).collect();
+        Ok((asked.clone(), ids.len()))
+    })
+    .await;
     assert_eq!(asked.get("batchSize").and_then(bson::Bson::as_i32), Some(7), "{asked}");
     let waits = asked.get("maxTimeMS").unwrap();
     assert!(matches!(waits, bson::Bson::Int32(4000) | bson::Bson::Int64(4000)), "{asked}");

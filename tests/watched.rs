@@ -1,6 +1,8 @@
-//! A recorder that is watched from outside while it runs: its figures, its health, its log.
+//! A recorder that is watched from outside while it runs: its figures, its health, its log; and
+//! how to wait for what has to come.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -15,7 +17,10 @@ use crate::program::{Ran, changetape, ran, text};
 pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// How long to wait for what has to come.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long to wait before looking again.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What stands before the address in the line that tells it.
 const ADDRESS: &str = "metrics are at http://";
@@ -75,7 +80,8 @@ impl Recorder {
 
     /// The status and the text of a page.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
+        let mut connection = TcpStream::connect(&self.address)
+            .unwrap_or_else(|error| panic!("{error}; {}", self.said()));
         write!(connection, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
@@ -104,6 +110,12 @@ impl Recorder {
             },
             |figures| format!("not {what}: {figures:?}; {}", self.said()),
         )
+    }
+
+    /// Waits until it reads the stream, and returns the figures. Asked to end before that, it ends
+    /// as one that was interrupted.
+    pub(crate) fn until_recording(&self) -> Figures {
+        self.until("recording", |figures| figures["state{state=\"recording\"}"] > 0.5)
     }
 
     /// Waits until `/healthz` answers with a status, and returns what it says.
@@ -180,6 +192,22 @@ fn wait<T, E>(mut attempt: impl FnMut() -> Result<T, E>, told: impl Fn(E) -> Str
             Ok(value) => return value,
             Err(error) => assert!(Instant::now() < deadline, "{}", told(error)),
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Waits until something is as it should be that has to be asked for: `attempt` returns what it
+/// found there, or `Err` with what is there instead.
+pub(crate) async fn until<T, E: Debug>(
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(found) => return found,
+            Err(found) => assert!(Instant::now() < deadline, "not {what}: {found:?}"),
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
