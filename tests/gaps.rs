@@ -3,7 +3,8 @@
 //! that cannot be sent costs that event alone.
 //!
 //! Method: a source whose oplog holds a megabyte. It is rolled over by writes to a namespace that
-//! is not recorded, until its oldest entry is later than a given cluster time.
+//! is not recorded, until its oldest entry is later than a given cluster time; where a recorder
+//! runs meanwhile, only as fast as its tape follows.
 
 use std::path::Path;
 
@@ -14,7 +15,8 @@ use changetape_testkit::ReplicaSet;
 use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
-use crate::program::{Ran, run, start, tape_events, text};
+use crate::program::{Ran, run, tape_events, text};
+use crate::watched::{Recorder, until};
 use crate::{large, stream};
 
 /// Where the recorder that is quiet looks.
@@ -34,20 +36,43 @@ fn ids(tape: &Path) -> Vec<i32> {
     tape_events(tape).iter().filter_map(id).collect()
 }
 
+/// Writes a quarter of the oplog elsewhere.
+async fn write_elsewhere(client: &Client) {
+    let noise = client.database("noise").collection::<Document>("c");
+    let padding = "x".repeat(50_000);
+    for _ in 0..5 {
+        noise.insert_one(doc! {"padding": &padding}).await.unwrap();
+    }
+}
+
+/// Whether the oplog begins later than a cluster time.
+async fn begins_after(client: &Client, past: Timestamp) -> bool {
+    let oplog = client.database("local").collection::<Document>("oplog.rs");
+    let oldest = oplog.find_one(doc! {}).await.unwrap().unwrap();
+    oldest.get_timestamp("ts").unwrap() > past
+}
+
 /// Writes elsewhere until the oplog begins later than a cluster time.
 pub(crate) async fn roll_over(client: &Client, past: Timestamp) {
-    let noise = client.database("noise").collection::<Document>("c");
-    let oplog = client.database("local").collection::<Document>("oplog.rs");
-    let padding = "x".repeat(50_000);
-    loop {
-        for _ in 0..20 {
-            noise.insert_one(doc! {"padding": &padding}).await.unwrap();
-        }
-        let oldest = oplog.find_one(doc! {}).await.unwrap().unwrap();
-        if oldest.get_timestamp("ts").unwrap() > past {
-            return;
-        }
+    while !begins_after(client, past).await {
+        write_elsewhere(client).await;
     }
+}
+
+/// Waits until a tape reaches beyond everything that has been written. How far it reaches is told
+/// in whole seconds, so something has to happen in a later one.
+pub(crate) async fn caught_up(client: &Client, recorder: &Recorder) {
+    let noise = client.database("noise").collection::<Document>("c");
+    let written = stream::present(client).await;
+    let later = until("a later second", async || {
+        noise.insert_one(doc! {}).await.unwrap();
+        let now = stream::present(client).await;
+        if now.time > written.time { Ok(now.time) } else { Err(now) }
+    })
+    .await;
+    recorder.until("caught up", |figures| {
+        figures.get("reached_timestamp_seconds") >= Some(&f64::from(later))
+    });
 }
 
 fn gaps(tape: &Path) -> Vec<Gap> {
@@ -69,14 +94,14 @@ async fn a_quiet_stream_goes_on_after_the_oplog_has_rolled_past_its_last_event()
     let since = stream::since(begin);
     insert(&client, 1).await;
     let last_event = stream::present(&client).await;
-    let args = ["record", &uri, text(&tape), "--include", QUIET, "--since", &since];
-    let recorder = start(&[&args[..], &["--stop-when-idle", "10s"]].concat());
-    while !changetape_tape::tape_exists(&tape) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let recorder = Recorder::start(&uri, &tape, &["--include", QUIET, "--since", &since]);
+    caught_up(&client, &recorder).await;
+    while !begins_after(&client, last_event).await {
+        write_elsewhere(&client).await;
+        // However slow the recorder is, the oplog must not overtake it.
+        caught_up(&client, &recorder).await;
     }
-    roll_over(&client, last_event).await;
-    let ended = tokio::task::spawn_blocking(move || recorder.wait_with_output().unwrap());
-    assert!(ended.await.unwrap().status.success());
+    recorder.stop().expect_code(0);
     assert_eq!(ids(&tape), [1]);
     // Its last event is gone from the oplog; its last token is not.
     insert(&client, 2).await;
