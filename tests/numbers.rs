@@ -1,15 +1,20 @@
 //! Writers that do not stop for a failover: each counts, and every number is acknowledged by a
 //! majority before the next.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use bson::doc;
 use bson::raw::RawDocumentBuf;
+use bson::{Timestamp, doc};
 use changetape_core::ChangeEvent;
 use mongodb::Client;
 use mongodb::options::WriteConcern;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::program::{Ran, tape_events};
+use crate::stream;
+use crate::watched::{PATIENCE, Recorder};
 
 /// How many write at the same time.
 const WRITERS: usize = 6;
@@ -68,15 +73,17 @@ async fn write_numbers(
     const DUPLICATE_KEY: &str = "11000";
     let numbers = client.database("failover").collection(&format!("writer{writer}"));
     for n in 0_i64.. {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let insert =
                 numbers.insert_one(doc! {"_id": n}).write_concern(WriteConcern::majority());
             match insert.await {
                 Ok(_) => break,
                 Err(error) if format!("{error:?}").contains(DUPLICATE_KEY) => break,
-                // Between two primaries; the pause only keeps the log readable.
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => assert!(Instant::now() < deadline, "nobody takes {n}: {error}"),
             }
+            // Between two primaries; the pause only keeps the log readable.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         written.send_replace(n);
         if *stopped.borrow() {
@@ -86,8 +93,28 @@ async fn write_numbers(
     unreachable!("numbers do not end")
 }
 
+/// Ends writers and, once it has everything, the recorder that they were recorded by since
+/// `begin`; checks its tape, and returns what it printed.
+pub(crate) async fn end_and_compare(
+    writers: Writers,
+    recorder: Recorder,
+    client: &Client,
+    begin: Timestamp,
+    tape: &Path,
+) -> Ran {
+    let last = writers.stop().await;
+    let expected = stream::read(client, stream::raw_and_expanded(), begin).await;
+    let all = f64::from(u32::try_from(expected.len()).unwrap());
+    recorder.until("all recorded", |figures| figures["events_total"] >= all);
+    let ran = recorder.stop().expect_code(0);
+    let events = tape_events(tape);
+    stream::assert_same(&events, &expected);
+    check(&events, &last);
+    ran
+}
+
 /// Checks that events hold what writers wrote up to these numbers: each once, in each one's order.
-pub(crate) fn check(events: &[RawDocumentBuf], last: &[i64]) {
+fn check(events: &[RawDocumentBuf], last: &[i64]) {
     let mut seen: Vec<Vec<i64>> = vec![Vec::new(); last.len()];
     for raw in events {
         let event = ChangeEvent::from(raw.as_ref());

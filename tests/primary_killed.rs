@@ -10,8 +10,8 @@ use changetape_testkit::ReplicaSet;
 use tempfile::tempdir;
 
 use crate::numbers::{self, Writers};
-use crate::program::{ran, start, tape_events, text};
 use crate::stream;
+use crate::watched::Recorder;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_outlives_its_primary() {
@@ -21,18 +21,12 @@ async fn a_recorder_outlives_its_primary() {
     let since = stream::since(begin);
     let directory = tempdir().unwrap();
     let tape = directory.path().join("failover.tape");
-    let recorder = start(&[
-        "record",
-        &source.uri(),
-        text(&tape),
-        "--since",
-        &since,
-        "--stop-when-idle",
-        "20s",
-    ]);
+    let recorder = Recorder::start(&source.uri(), &tape, &["--since", &since]);
 
     let mut writers = Writers::start(&client).await;
     writers.written(50).await;
+    // One that does not read yet loses nothing.
+    recorder.until_recording();
     let first = source.primary().await.unwrap();
     source.kill(first);
     // Acknowledged writes after the kill: another node has become primary.
@@ -41,13 +35,6 @@ async fn a_recorder_outlives_its_primary() {
     source.wait_until_healthy().await.unwrap();
     source.step_down().await.unwrap();
     writers.written(50).await;
-    let last = writers.stop().await;
-
-    let recorder = tokio::task::spawn_blocking(move || ran(recorder.wait_with_output().unwrap()));
-    let recorder = recorder.await.unwrap().expect_code(0);
-    assert!(recorder.stderr.contains("lost the source"), "{}", recorder.stderr);
-
-    let events = tape_events(&tape);
-    stream::assert_same(&events, &stream::read(&client, stream::raw_and_expanded(), begin).await);
-    numbers::check(&events, &last);
+    let ran = numbers::end_and_compare(writers, recorder, &client, begin, &tape).await;
+    assert!(ran.stderr.contains("lost the source"), "{}", ran.stderr);
 }
