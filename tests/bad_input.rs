@@ -10,3 +10,7 @@ mod target;
 
 /// A password that must not show up anywhere.
 pub(crate) const SECRET: &str = "Pa55phrase";
+
+/// A server that cannot be had is looked for until this is over, and the reason is known only
+/// after the first attempt: on a busy machine that takes its time.
+const SOON: &str = "serverSelectionTimeoutMS=5000";

@@ -76,22 +76,33 @@ async fn sink(uri: &str) -> MongodSink {
 
 /// Hands events to a sink as a replay at full speed does.
 async fn apply(
-    mut sink: MongodSink,
+    sink: MongodSink,
     events: Vec<RawDocumentBuf>,
+    full_document: Option<&'static str>,
+) -> Result<Tally, Error> {
+    apply_parts(sink, [events], full_document).await
+}
+
+/// The same by a replay that has to wait now and then for the next part.
+async fn apply_parts(
+    mut sink: MongodSink,
+    parts: impl IntoIterator<Item = Vec<RawDocumentBuf>> + Send + 'static,
     full_document: Option<&'static str>,
 ) -> Result<Tally, Error> {
     let apply = move || {
         let mut tally = Tally::default();
-        let outgoing: Vec<_> = (0..)
-            .zip(events)
-            .map(|(n, event)| Outgoing { seq: Seq::new(n), event: ChangeEvent::from(event) })
-            .collect();
+        let mut seqs = (0..).map(Seq::new);
         sink.begin(&metadata(full_document))?;
-        let mut due = outgoing.as_slice();
-        while !due.is_empty() {
-            match sink.deliver(due, &mut tally, &Stop::default())? {
-                Taken::Events(taken) => due = &due[taken..],
-                other => panic!("{other:?}"),
+        for events in parts {
+            let outgoing: Vec<_> = (seqs.by_ref().zip(events))
+                .map(|(seq, event)| Outgoing { seq, event: ChangeEvent::from(event) })
+                .collect();
+            let mut due = outgoing.as_slice();
+            while !due.is_empty() {
+                match sink.deliver(due, &mut tally, &Stop::default())? {
+                    Taken::Events(taken) => due = &due[taken..],
+                    other => panic!("{other:?}"),
+                }
             }
         }
         sink.finish()?;

@@ -6,7 +6,7 @@ use changetape_deployment::Deployment;
 use changetape_testkit::{ReplicaSet, Standalone};
 use tempfile::tempdir;
 
-use super::SECRET;
+use super::{SECRET, SOON};
 use crate::program::{Ran, run, text};
 
 /// Tries to record, and sees that no tape is made.
@@ -31,7 +31,6 @@ fn says(ran: &Ran, words: &[&str]) {
 
 #[test]
 fn a_host_that_is_not_known_or_does_not_listen() {
-    const SOON: &str = "serverSelectionTimeoutMS=500";
     let ran = refused(&format!("mongodb://anna:{SECRET}@nowhere.invalid/?{SOON}"), 1);
     says(&ran, &["nowhere.invalid", "the host name is not known"]);
     // Port 1 is reserved and nobody listens there.
@@ -81,13 +80,13 @@ async fn a_wrong_password_and_a_missing_privilege_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_on_one_side_only_or_untrusted_is_named() {
     let plain = ReplicaSet::single().start().await.unwrap();
-    let ran = refused(&format!("{}&tls=true&serverSelectionTimeoutMS=1000", plain.uri()), 1);
+    let ran = refused(&format!("{}&tls=true&{SOON}", plain.uri()), 1);
     says(&ran, &["TLS", "127.0.0.1", "tls=true"]);
 
     let tls = ReplicaSet::single().tls(true).start().await.unwrap();
     let host = format!("127.0.0.1:{}", tls.port(0));
-    let ran = refused(&format!("mongodb://{host}/?serverSelectionTimeoutMS=1000"), 1);
+    let ran = refused(&format!("mongodb://{host}/?{SOON}"), 1);
     says(&ran, &["TLS", &host, "tls=true"]);
-    let ran = refused(&format!("mongodb://{host}/?tls=true&serverSelectionTimeoutMS=1000"), 1);
+    let ran = refused(&format!("mongodb://{host}/?tls=true&{SOON}"), 1);
     says(&ran, &["TLS", &host, "certificate", "tlsCAFile"]);
 }

@@ -8,6 +8,10 @@ use changetape_testkit::Standalone;
 use changetape_testkit::workload::RandomDocuments;
 
 use super::*;
+use crate::watched::until;
+
+/// Longer than a command takes that is answered, also on a busy machine.
+const OUTAGE: Duration = Duration::from_secs(10);
 
 /// A stream in which applying anything twice, or leaving anything out, shows: counters that
 /// are set by every event, documents that come and go, arrays that grow.
@@ -28,19 +32,24 @@ async fn a_replay_outlives_the_primary_of_its_target() {
     let definitions = events.iter().filter(is_definition).count() as u64;
     let mut target = ReplicaSet::three_with_auth().start().await.unwrap();
     let to = target.client().unwrap();
-    let applying = tokio::spawn({
-        let sink = sink(&target.uri()).await;
-        apply(sink, events, None)
-    });
+    // A part before each change of the primary, and one after all, however fast events are applied.
+    let (more, parts) = std::sync::mpsc::channel();
+    let applying = tokio::spawn(apply_parts(sink(&target.uri()).await, parts, None));
+    let mut parts = events.chunks(events.len().div_ceil(5)).map(<[_]>::to_vec);
+    let mut go_on = || more.send(parts.next().unwrap()).unwrap();
     for _ in 0..2 {
         let primary = target.primary().await.unwrap();
+        go_on();
         target.kill(primary);
         target.primary().await.unwrap();
         target.restart(primary).await.unwrap();
         target.wait_until_healthy().await.unwrap();
+        go_on();
         target.step_down().await.unwrap();
     }
-    assert!(!applying.is_finished(), "all of that was to happen while events were applied");
+    go_on();
+    assert_eq!(parts.next(), None);
+    drop(more);
     let tally = applying.await.unwrap().unwrap();
     // A definition is not known again by the new primary: if its answer was lost, it is found to
     // be there already. Commands for documents are known.
@@ -134,7 +143,7 @@ async fn a_document_that_was_as_recorded_is_not_put_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_majority_has_is_not_taken_for_done() {
     let target = unacknowledging(64, doc! {"skip": 2}, &ALL).await;
-    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(1));
+    let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
     let error = apply(sink, (0..5_000).map(insert).collect(), None).await.unwrap_err();
     // Two commands of a thousand were let through.
     let Error::Target(error) = error else { panic!("{error}") };
@@ -153,7 +162,7 @@ async fn a_connection_that_breaks_is_not_taken_for_a_server_that_wants_tls() {
         "data": {"failCommands": ["insert"], "closeConnection": true},
     };
     run(&target.client().unwrap(), "admin", fail_point).await;
-    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(1));
+    let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
     let error = apply(sink, vec![insert(0)], None).await.unwrap_err();
     let Error::Target(error) = error else { panic!("{error}") };
     let TargetError::Away { source, .. } = *error else { panic!("{error}") };
@@ -163,10 +172,15 @@ async fn a_connection_that_breaks_is_not_taken_for_a_server_that_wants_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_stays_away_is_right_up_to_the_event_that_is_named() {
     let mut target = ReplicaSet::single().start().await.unwrap();
-    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(2));
+    let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
     let applying = tokio::spawn(apply(sink, (0..1_000_000).map(insert).collect(), None));
     let coll = target.client().unwrap().database("shop").collection::<Document>("a");
-    while coll.estimated_document_count().await.unwrap() < 5_000 {}
+    until("applied", async || {
+        assert!(!applying.is_finished(), "the replay ended by itself");
+        let applied = coll.estimated_document_count().await.unwrap();
+        if applied < 5_000 { Err(applied) } else { Ok(()) }
+    })
+    .await;
     target.kill(0);
     let error = applying.await.unwrap().unwrap_err();
     let Error::Target(error) = error else { panic!("{error}") };
