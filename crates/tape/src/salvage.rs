@@ -123,20 +123,14 @@ impl Salvage {
             }
         }
         let newest = self.checkpoints.get(&run.end);
-        for (ordinal, gap) in &self.gaps {
-            let behind = newest.is_some_and(|newest| *ordinal <= newest.ordinal);
-            let inside = (from..=run.end).contains(&gap.at) && (gap.at < run.end || behind);
-            if inside && !run.gaps.contains(gap) {
+        for gap in self.gaps_up_to(run.end).filter(|gap| gap.at >= from) {
+            if !run.gaps.contains(gap) {
                 run.gaps.push(gap.clone());
             }
         }
         run.gaps.sort_by_key(|gap| gap.at);
-        if let Some(newest) = newest {
-            let appends = self.gaps.iter().map(|(ordinal, _)| *ordinal);
-            let found: BTreeSet<u64> = appends.filter(|append| *append <= newest.ordinal).collect();
-            run.gaps_missing = found.len() < usize::try_from(newest.gaps).unwrap_or(usize::MAX);
-            run.checkpoint = Some(newest.checkpoint.clone());
-        }
+        run.gaps_missing = newest.is_some_and(|newest| self.lacks_gaps(newest));
+        run.checkpoint = newest.map(|newest| newest.checkpoint.clone());
         run
     }
 
@@ -153,10 +147,14 @@ impl Salvage {
     /// gaps than were found in it.
     pub(crate) fn misses_gaps(&self) -> Option<&Checkpoint> {
         let newest = self.checkpoints.values().max_by_key(|kept| kept.ordinal)?;
+        self.lacks_gaps(newest).then_some(&newest.checkpoint)
+    }
+
+    /// Whether the log should have more gaps by a checkpoint than were found.
+    fn lacks_gaps(&self, by: &Kept) -> bool {
         let appends = self.gaps.iter().map(|(ordinal, _)| *ordinal);
-        let found: BTreeSet<u64> = appends.filter(|append| *append <= newest.ordinal).collect();
-        let misses = found.len() < usize::try_from(newest.gaps).unwrap_or(usize::MAX);
-        misses.then_some(&newest.checkpoint)
+        let found: BTreeSet<u64> = appends.filter(|append| *append <= by.ordinal).collect();
+        found.len() < usize::try_from(by.gaps).unwrap_or(usize::MAX)
     }
 
     /// Where the recording continues at a place: the newest checkpoint there, or after the block
