@@ -62,7 +62,7 @@ pub use error::Error;
 pub use present::present;
 pub use programs::changetape_binary;
 #[cfg(feature = "deployments")]
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Silenced};
 #[cfg(feature = "deployments")]
 pub use replica_set::{ReplicaSet, ReplicaSetBuilder};
 #[cfg(feature = "tapes")]
