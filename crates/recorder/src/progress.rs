@@ -153,6 +153,10 @@ impl Progress {
     /// The counters now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_at(Instant::now())
+    }
+
+    fn snapshot_at(&self, now: Instant) -> Snapshot {
         let state = match self.state.load(Relaxed) {
             1 => State::Recording,
             2 => State::Waiting,
@@ -165,7 +169,7 @@ impl Progress {
         let oplog_begin = self.oplog_begin.load(Relaxed);
         let since = |moment: &AtomicU64| {
             let moment = Duration::from_millis(moment.load(Relaxed));
-            self.created.elapsed().saturating_sub(moment)
+            now.saturating_duration_since(self.created).saturating_sub(moment)
         };
         let estimate = self.base_estimate.load(Relaxed);
         Snapshot {
@@ -196,20 +200,25 @@ impl Progress {
     }
 
     pub(crate) fn state(&self, state: State) {
+        self.state_at(state, Instant::now());
+    }
+
+    fn state_at(&self, state: State, now: Instant) {
         let state = match state {
             State::Connecting => 0,
             State::Recording => 1,
             State::Waiting => 2,
             State::TakingBase => 3,
         };
-        self.state_since.store(self.millis(), Relaxed);
+        self.state_since.store(self.millis(now), Relaxed);
         self.state.store(state, Relaxed);
     }
 
-    /// How late it is.
-    fn millis(&self) -> u64 {
+    /// A moment as it is kept here.
+    fn millis(&self, moment: Instant) -> u64 {
         // A recording runs for weeks, not for 500 million years.
-        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let millis = moment.saturating_duration_since(self.created).as_millis();
+        u64::try_from(millis).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn durable(&self, done: Durable) {
@@ -235,7 +244,11 @@ impl Progress {
 
     /// The base gets on: the server has answered, or something is written.
     pub(crate) fn base_moves(&self) {
-        self.base_moved.store(self.millis(), Relaxed);
+        self.base_moves_at(Instant::now());
+    }
+
+    fn base_moves_at(&self, now: Instant) {
+        self.base_moved.store(self.millis(now), Relaxed);
     }
 
     pub(crate) fn base_written(&self, documents: u64, bytes: u64) {
@@ -329,11 +342,12 @@ mod tests {
     #[test]
     fn a_state_is_as_old_as_its_beginning() {
         let progress = Progress::default();
-        std::thread::sleep(Duration::from_millis(20));
-        progress.state(State::Waiting);
-        let now = progress.snapshot();
-        assert_eq!(now.state, State::Waiting);
-        assert!(now.in_state + Duration::from_millis(19) <= progress.created.elapsed());
+        let at = |seconds| progress.created + Duration::from_secs(seconds);
+        progress.state_at(State::Waiting, at(20));
+        let now = progress.snapshot_at(at(27));
+        assert_eq!((now.state, now.in_state), (State::Waiting, Duration::from_secs(7)));
+        // Another thread may have looked at the clock before it was entered.
+        assert_eq!(progress.snapshot_at(at(19)).in_state, Duration::ZERO);
     }
 
     #[test]
@@ -347,10 +361,12 @@ mod tests {
         progress.base_written(1, 20);
         let base = progress.snapshot().base;
         assert_eq!((base.documents, base.bytes, base.estimate), (3, 60, Some(7)));
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(progress.snapshot().base.standstill >= Duration::from_millis(19));
-        progress.base_moves();
-        let now = progress.snapshot();
-        assert!(now.base.standstill + Duration::from_millis(19) <= progress.created.elapsed());
+        let at = |seconds| progress.created + Duration::from_secs(seconds);
+        let standstill = |seconds| progress.snapshot_at(at(seconds)).base.standstill;
+        progress.base_moves_at(at(1_000));
+        assert_eq!(standstill(1_000), Duration::ZERO);
+        assert_eq!(standstill(1_090), Duration::from_secs(90));
+        progress.base_moves_at(at(1_090));
+        assert_eq!(standstill(1_095), Duration::from_secs(5));
     }
 }
