@@ -15,7 +15,7 @@ mod watched;
 mod whole;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use bson::raw::RawDocumentBuf;
@@ -30,7 +30,7 @@ use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
 use self::hold::Hold;
-use crate::program::{Ran, ran, run, start, tape_events, text};
+use crate::program::{Ran, ran, run, signal, start, tape_events, text};
 use crate::stream;
 
 /// Where a tape is put together before it is there.
@@ -150,9 +150,4 @@ fn kill(mut recorder: Child) {
     assert_eq!(recorder.try_wait().unwrap(), None, "the recorder ended by itself");
     recorder.kill().unwrap();
     recorder.wait().unwrap();
-}
-
-fn signal(child: &Child, signal: &str) {
-    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
 }

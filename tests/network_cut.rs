@@ -1,17 +1,17 @@
 //! Goal: a network that goes silent, for longer than any of the driver's timeouts, costs a
-//! recorder nothing but time: no event, none twice, and no end of the recording.
+//! recorder nothing but time: no event, none twice, and no end of the recording, unless it is told.
 //!
 //! Method: three nodes with authentication, writers that insert numbered documents with
 //! majority write concern, and proxies that let nothing through while they are cut and tell
 //! nobody (see the testkit's `Proxy`). The driver's timeouts are set to seconds, so that "longer" is
 //! not minutes. The tape must equal the stream read afterwards, byte for byte.
 
-use changetape_testkit::{Proxy, ReplicaSet};
+use changetape_testkit::{Proxy, ReplicaSet, Silenced};
 use mongodb::Client;
 use tempfile::tempdir;
 
 use crate::numbers::{self, Writers};
-use crate::program::Ran;
+use crate::program::{Ran, ran, signal, start, text};
 use crate::stream;
 use crate::watched::{Figures, Recorder};
 
@@ -99,4 +99,43 @@ async fn a_recorder_leaves_a_primary_that_the_network_has_lost() {
     recording.writers.written(50).await;
     let recorder = recording.compare().await;
     assert!(recorder.stderr.contains("lost the source"), "{}", recorder.stderr);
+}
+
+/// Only the connections that would open the stream are silent: nothing but patience notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_whose_stream_does_not_open_can_be_ended() {
+    let set = ReplicaSet::single().start().await.unwrap();
+    let proxy = Proxy::start(set.port(0)).await.unwrap();
+    let uri = format!("mongodb://127.0.0.1:{}/?directConnection=true", proxy.port());
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("silent.tape");
+    let record = ["record", &uri, text(&tape)];
+
+    proxy.silence("$changeStream", Silenced::Every);
+    let recorder = start(&[&record[..], &["--duration", "1s"]].concat());
+    let ran = end(recorder).await.expect_code(1);
+    assert!(ran.sentence().contains("had not opened the change stream after 10 s"), "{ran:?}");
+
+    let recorder = start(&record);
+    proxy.silenced(2).await;
+    signal(&recorder, "-INT");
+    end(recorder).await.expect_code(130);
+    assert!(!tape.exists());
+
+    // What finds out whether the stream can be had begins at the present; what follows the base
+    // begins at its time.
+    proxy.restore();
+    proxy.silence("startAtOperationTime", Silenced::Every);
+    let recorder = start(&[&record[..], &["--snapshot"]].concat());
+    proxy.silenced(3).await;
+    signal(&recorder, "-INT");
+    let ran = end(recorder).await.expect_code(130);
+    assert!(ran.sentence().contains("before the change stream was open"), "{ran:?}");
+    assert!(tape.exists());
+}
+
+/// Waits for a recorder's end while the proxies go on.
+async fn end(recorder: std::process::Child) -> Ran {
+    let ending = tokio::task::spawn_blocking(move || ran(recorder.wait_with_output().unwrap()));
+    ending.await.unwrap()
 }

@@ -62,6 +62,12 @@ pub(crate) fn start(args: &[&str]) -> Child {
     changetape(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// Sends a running `changetape` a signal, such as `-INT`.
+pub(crate) fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// What a finished run printed.
 pub(crate) fn ran(output: Output) -> Ran {
     Ran {

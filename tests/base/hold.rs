@@ -4,8 +4,9 @@ use bson::doc;
 use changetape_testkit::{ReplicaSet, ReplicaSetBuilder};
 use mongodb::{Client, Database};
 
-/// Where the server waits, while it is told to, before a cursor reads on.
-const POINT: &str = "waitAfterPinningCursorBeforeGetMoreBatch";
+/// Where the server waits, while it is told to: before a cursor reads on, and before it counts.
+const READING: &str = "waitAfterPinningCursorBeforeGetMoreBatch";
+const COUNTING: &str = "hangBeforeCollectionCount";
 
 /// How many documents the server sends before that: its first batch.
 pub(super) const FIRST: u32 = 101;
@@ -26,30 +27,42 @@ pub(super) async fn source() -> (ReplicaSet, Client) {
     (source, client)
 }
 
-/// Whoever reads on in `bulk.documents` is held.
+/// Whoever reads on in `bulk.documents`, or counts it, is held.
 pub(super) struct Hold {
     admin: Database,
+    point: &'static str,
     entered: i32,
 }
 
 impl Hold {
+    /// Holds who reads on.
     pub(super) async fn begin(client: &Client) -> Self {
+        Self::at(client, READING).await
+    }
+
+    /// Holds who counts.
+    pub(super) async fn before_counting(client: &Client) -> Self {
+        Self::at(client, COUNTING).await
+    }
+
+    async fn at(client: &Client, point: &'static str) -> Self {
         let admin = client.database("admin");
         let data = doc! {"nss": "bulk.documents"};
-        let on = doc! {"configureFailPoint": POINT, "mode": "alwaysOn", "data": data};
+        let on = doc! {"configureFailPoint": point, "mode": "alwaysOn", "data": data};
         let entered = admin.run_command(on).await.unwrap().get_i32("count").unwrap();
-        Self { admin, entered }
+        Self { admin, point, entered }
     }
 
     /// Waits until somebody is held.
     pub(super) async fn reached(&self) {
         let entered = self.entered + 1;
-        let wait = doc! {"waitForFailPoint": POINT, "timesEntered": entered, "maxTimeMS": 60_000};
+        let wait =
+            doc! {"waitForFailPoint": self.point, "timesEntered": entered, "maxTimeMS": 60_000};
         self.admin.run_command(wait).await.unwrap();
     }
 
     pub(super) async fn end(self) {
-        let off = doc! {"configureFailPoint": POINT, "mode": "off"};
+        let off = doc! {"configureFailPoint": self.point, "mode": "off"};
         self.admin.run_command(off).await.unwrap();
     }
 }

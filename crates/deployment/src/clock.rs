@@ -12,7 +12,8 @@ impl Deployment {
     /// # Errors
     /// The driver's own: whether trying again can help is for the caller to judge.
     pub async fn now(&self) -> Result<Option<Timestamp>, mongodb::error::Error> {
-        let reply = self.client().database("admin").run_command(doc! {"ping": 1}).await?;
+        let admin = self.client().database("admin");
+        let reply = self.answer(admin.run_command(doc! {"ping": 1})).await?;
         Ok(reply.get_timestamp("operationTime").ok())
     }
 }

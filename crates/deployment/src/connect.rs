@@ -7,7 +7,7 @@ use mongodb::Client;
 use mongodb::options::{ClientOptions, Tls};
 
 use crate::monitor::Monitor;
-use crate::{Error, uri};
+use crate::{Error, PATIENCE, uri};
 
 /// How long to look for a server before giving up, unless the connection string says
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s is long to stare at a typo.
@@ -24,6 +24,7 @@ pub struct Deployment {
     user: Option<String>,
     tls: bool,
     pub(crate) monitor: Monitor,
+    pub(crate) patience: Duration,
     hello: Document,
 }
 
@@ -47,7 +48,7 @@ impl Deployment {
     pub async fn connect(uri: &str) -> Result<Self, Error> {
         let mut options = uri::parse(uri).await?;
         options.app_name.get_or_insert_with(|| "changetape".to_owned());
-        options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+        let looking = *options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
         let monitor = Monitor::default();
         options.sdam_event_handler = Some(monitor.handler());
 
@@ -56,9 +57,12 @@ impl Deployment {
         let tls = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options)
             .map_err(|error| Error::BadUri { reason: error.kind.to_string() })?;
-        let mut deployment = Self { client, hosts, user, tls, monitor, hello: Document::new() };
+        // The connection string may say to look for a server for longer than an answer takes.
+        let patience = looking.saturating_add(PATIENCE);
+        let hello = Document::new();
+        let mut deployment = Self { client, hosts, user, tls, monitor, patience, hello };
         deployment.hello = deployment.admin(doc! {"hello": 1}, "greet the server").await?;
-        Ok(deployment)
+        Ok(deployment.with_patience(PATIENCE))
     }
 
     /// The driver's client.
@@ -120,7 +124,7 @@ impl Deployment {
         if let Some(criteria) = self.client.selection_criteria().cloned() {
             run = run.selection_criteria(criteria);
         }
-        run.await.map_err(|error| self.explain(error, doing))
+        self.answer(run).await.map_err(|error| self.explain(error, doing))
     }
 }
 

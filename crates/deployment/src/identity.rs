@@ -33,14 +33,17 @@ impl Deployment {
         };
         let build = self.admin(doc! {"buildInfo": 1}, "ask for its version").await?;
         let server_version = build.get_str("version").unwrap_or("unknown").to_owned();
-        let replica_set_id = self
-            .admin(doc! {"replSetGetConfig": 1}, "ask for its configuration")
-            .await
-            .ok()
-            .and_then(|reply| {
-                let settings = reply.get_document("config").ok()?.get_document("settings").ok()?;
-                settings.get_object_id("replicaSetId").ok()
-            });
+        let config = doc! {"replSetGetConfig": 1};
+        let replica_set_id = match self.admin(config, "ask for its configuration").await {
+            Ok(reply) => {
+                let config = reply.get_document("config");
+                let settings = config.and_then(|config| config.get_document("settings"));
+                settings.and_then(|settings| settings.get_object_id("replicaSetId")).ok()
+            }
+            Err(Error::Refused { .. }) => None,
+            // Whoever may read it would have another identity for a connection that broke.
+            Err(error) => return Err(error),
+        };
         Ok(Identity { replica_set, replica_set_id, server_version })
     }
 }

@@ -14,6 +14,9 @@ mod uri;
 mod clock;
 mod identity;
 
+// How long it may take for that.
+mod patience;
+
 // From a driver's error to a sentence.
 mod error;
 mod explain;
@@ -23,4 +26,5 @@ pub use connect::{Deployment, Topology};
 pub use error::{Error, Refusal};
 pub use explain::{error_code, is_transient};
 pub use identity::Identity;
+pub use patience::{PATIENCE, is_no_answer, within};
 pub use uri::redact;

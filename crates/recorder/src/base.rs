@@ -32,7 +32,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Progress, State};
 use definitions::Listing;
-pub(crate) use documents::PATIENCE;
 use documents::ReadAt;
 use failure::Failed;
 use window::Window;
@@ -62,8 +61,8 @@ impl Base<'_> {
     ) -> Result<BaseSummary, Error> {
         let (mut attempt, mut pause) = (1, FIRST_PAUSE);
         self.progress.state(State::TakingBase);
-        self.progress.base_moves();
         loop {
+            self.progress.base_moves();
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Error::BaseStopped),
@@ -90,13 +89,12 @@ impl Base<'_> {
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
         let window = Window::ask(self.deployment).await;
         window.refuse_none(self.deployment.hosts())?;
+        let estimate = self.estimate().await?;
         let listing = self.list().await?;
         listing.refuse_unreadable(self.deployment.hosts())?;
         // At once: what changes between the two and is taken back later, no listing shows.
         let at = ReadAt { time: self.present().await?, chosen: Instant::now() };
-        let mut estimate = 0;
         for collection in listing.collections() {
-            estimate += documents::estimate(self.deployment, collection).await?;
             documents::try_one(self.deployment, collection, at).await?;
             self.progress.base_moves();
         }
@@ -116,6 +114,19 @@ impl Base<'_> {
         let written = writer.finish(read.is_ok()).await?;
         read?;
         written.ok_or_else(|| Error::WriterDied.into())
+    }
+
+    /// About how many documents there will be. Asked with a listing of its own: with many
+    /// collections that takes a while, which is to pass neither between the listing that counts and
+    /// T, nor after T, when the server's time to keep it runs.
+    async fn estimate(&self) -> Result<u64, Failed> {
+        let listing = self.list().await?;
+        let mut estimate = 0;
+        for collection in listing.collections() {
+            estimate += documents::estimate(self.deployment, collection).await?;
+            self.progress.base_moves();
+        }
+        Ok(estimate)
     }
 
     /// Reads everything; what was listed is then still so.

@@ -236,6 +236,20 @@ pub enum Error {
          it from the beginning"
     )]
     BaseStopped,
+    /// The recording was told to stop before its stream was open.
+    #[error("stopped before the change stream was open; no event was recorded")]
+    StoppedOpening,
+    /// The time of the recording was over before its stream was open.
+    #[error(
+        "{hosts} had not opened the change stream after {seconds} s, and no event was recorded; give \
+         it more time with --duration"
+    )]
+    NotOpened {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// How long that was waited for.
+        seconds: u64,
+    },
     /// A reply of the server lacks what every reply has.
     #[error("the server's reply lacks {missing}")]
     BadReply {
@@ -280,6 +294,6 @@ impl Error {
     /// Whether the recording was told to stop before there was anything to keep.
     #[must_use]
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::BaseStopped)
+        matches!(self, Self::BaseStopped | Self::StoppedOpening)
     }
 }

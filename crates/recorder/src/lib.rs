@@ -33,6 +33,7 @@ mod reassemble;
 mod append;
 
 // The session around them.
+mod end;
 mod record;
 
 // What it is doing, and what went wrong.

@@ -8,16 +8,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::base::PATIENCE;
+use changetape_deployment::PATIENCE;
+
 use crate::{Snapshot, State};
 
 /// How long the source may be away before a recording is no longer called well. An election
 /// takes up to 12 s with MongoDB's default settings, by its manual, and then a retry.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(20);
 
-/// How long a base may stand still before a recording is no longer called well: what the recorder
-/// itself waits for, a batch from a slow source, is no reason to end it.
-const LONGEST_STANDSTILL: Duration = PATIENCE;
+/// How long a base may stand still before a recording is no longer called well. What the recorder
+/// itself does about it is no reason to end it: it waits for an answer, lets its writer finish, and
+/// pauses for up to 8 s before it begins again, which is getting on.
+const LONGEST_STANDSTILL: Duration = PATIENCE.saturating_add(Duration::from_secs(30));
 
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

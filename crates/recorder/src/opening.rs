@@ -9,14 +9,15 @@
 use std::path::Path;
 
 use changetape_core::ClusterTime;
-use changetape_deployment::{Deployment, Identity};
+use changetape_deployment::{Deployment, Identity, is_no_answer};
 use changetape_tape::{
     Checkpoint, Edge, GapCause, Metadata, SourceIdentity, StreamOptions, TapeWriter, UpdateForm,
 };
 
 use crate::failure::{explain, refuses_raw};
-use crate::past::{Past, Place};
+use crate::past::{Past, Place, gap};
 use crate::pipeline::LargeEvents;
+use crate::read::first_patience;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
 use crate::{Continues, Error, OnGap, RecordOptions, Since, TakeBase, Updates};
@@ -123,11 +124,9 @@ impl Plan {
         let Self { queries, resume, left } = self;
         let (query, mut past) = first_form(deployment, identity, queries, &resume, on_gap).await?;
         if let Some(left) = left {
-            let resume = &Start::After(left.token);
-            let place = Place { deployment, query: &query, resume, one_by_one: false };
             // Where the stream really begins: further on, if the source no longer had that place.
             let after = past.gap.take().map_or(Edge::from(&past.resume), |gap| gap.after);
-            past.gap = Some(place.gap(GapCause::Reset, after));
+            past.gap = Some(gap(&Start::After(left.token), GapCause::Reset, after));
         }
         Ok((query, past))
     }
@@ -165,8 +164,8 @@ pub(crate) async fn first_form(
 ) -> Result<(Query, Past), Error> {
     let mut refused = None;
     for query in queries {
-        match Source::open(deployment, &query, start).await {
-            Ok(source) => {
+        match open(deployment, &query, start, on_gap).await {
+            Ok(past) => {
                 if refused.is_some() {
                     tracing::warn!(
                         "{} does not show updates in their raw form; recording the public form, \
@@ -174,19 +173,10 @@ pub(crate) async fn first_form(
                         deployment.hosts()
                     );
                 }
-                let resume = start.clone();
-                return Ok((query, Past { source, resume, gap: None, one_by_one: false }));
+                return Ok((query, past));
             }
             Err(Opening::Server(error)) if refuses_raw(query.stream.updates, &error) => {
                 refused = Some(error);
-            }
-            Err(Opening::Server(error)) if on_gap == OnGap::Continue => {
-                let place = Place { deployment, query: &query, resume: start, one_by_one: false };
-                let past = place.open_past(error).await;
-                return match past {
-                    Ok(past) => Ok((query, past)),
-                    Err(opening) => Err(explain(deployment, start, identity, opening)),
-                };
             }
             Err(opening) => return Err(explain(deployment, start, identity, opening)),
         }
@@ -198,6 +188,35 @@ pub(crate) async fn first_form(
             answer: Box::new(deployment.explain(error, "open the change stream")),
         }),
         None => Err(Error::StreamClosed),
+    }
+}
+
+/// Opens the stream, past what is lost if the user wants that; again, with more patience, where no
+/// answer comes.
+async fn open(
+    deployment: &Deployment,
+    query: &Query,
+    start: &Start,
+    on_gap: OnGap,
+) -> Result<Past, Opening> {
+    let mut patience = first_patience(deployment, query.fetch);
+    loop {
+        let opened = match Source::open(deployment, query, start, patience).await {
+            Ok(source) => Ok(Past { source, resume: start.clone(), gap: None, one_by_one: false }),
+            Err(Opening::Server(error)) if on_gap == OnGap::Continue => {
+                let place = Place { deployment, query, resume: start, one_by_one: false, patience };
+                place.open_past(error).await
+            }
+            Err(opening) => Err(opening),
+        };
+        match opened {
+            Err(Opening::Server(error)) if is_no_answer(&error) => {
+                let answer = deployment.explain(error, "open the change stream");
+                tracing::warn!("the change stream does not open: {answer}; trying again");
+                patience = patience.saturating_mul(2);
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) async fn oldest(
     source: &Deployment,
 ) -> Result<Option<ClusterTime>, mongodb::error::Error> {
     let oplog = source.client().database("local").collection::<Document>("oplog.rs");
-    let entry = oplog.find_one(doc! {}).projection(doc! {"_id": 0, "ts": 1}).await?;
+    let entry = oplog.find_one(doc! {}).projection(doc! {"_id": 0, "ts": 1});
+    let entry = source.answer(entry).await?;
     Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Into::into))
 }

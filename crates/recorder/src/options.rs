@@ -178,7 +178,8 @@ impl Default for Fetch {
 pub struct Limits {
     /// After this many events.
     pub count: Option<u64>,
-    /// This long after the stream was opened.
+    /// This long after the stream was opened. Opening it for the first time may itself take as
+    /// long, and at least 10 s.
     pub duration: Option<Duration>,
     /// When no event has come for this long from a stream that is open.
     pub idle: Option<Duration>,

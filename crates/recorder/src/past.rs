@@ -8,6 +8,8 @@
 //! The gap goes onto the tape together with the first reply that follows it, in one append: so it
 //! is noted once, and not before the recording has really gone on.
 
+use std::time::Duration;
+
 use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
 use changetape_tape::{Edge, Gap, GapCause};
@@ -39,6 +41,7 @@ pub(crate) struct Place<'a> {
     pub(crate) query: &'a Query,
     pub(crate) resume: &'a Start,
     pub(crate) one_by_one: bool,
+    pub(crate) patience: Duration,
 }
 
 impl Place<'_> {
@@ -52,7 +55,7 @@ impl Place<'_> {
                 // The server refuses a whole reply for one event in it: those before it come
                 // one by one.
                 let query = one_by_one(self.query);
-                match Source::open(self.deployment, &query, self.resume).await {
+                match self.open(&query, self.resume).await {
                     Ok(source) => {
                         let resume = self.resume.clone();
                         Ok(Past { source, resume, gap: None, one_by_one: true })
@@ -72,10 +75,10 @@ impl Place<'_> {
         for _ in 0..ATTEMPTS {
             let time = self.oldest_time().await?;
             let resume = Start::At(time);
-            match Source::open(self.deployment, self.query, &resume).await {
+            match self.open(self.query, &resume).await {
                 Ok(source) => {
                     let after = Edge { token: None, time: Some(time) };
-                    let gap = self.gap(GapCause::HistoryLost, after);
+                    let gap = gap(self.resume, GapCause::HistoryLost, after);
                     return Ok(Past { source, resume, gap: Some(gap), one_by_one: false });
                 }
                 // It has moved on meanwhile.
@@ -101,7 +104,7 @@ impl Place<'_> {
         while late.saturating_sub(early) > 1 {
             let middle = early + (late - early) / 2;
             let start = Start::At(ClusterTime::from_bits(middle));
-            match Source::open(self.deployment, self.query, &start).await {
+            match self.open(self.query, &start).await {
                 Ok(_) => late = middle,
                 Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {
                     early = middle;
@@ -119,14 +122,15 @@ impl Place<'_> {
         let (mut resume, mut error) = (self.resume.clone(), error);
         loop {
             // Without its documents it can.
-            let Some(token) = Source::peek(self.deployment, self.query, &resume).await? else {
+            let token = Source::peek(self.deployment, self.query, &resume, self.patience);
+            let Some(token) = token.await? else {
                 return Err(Opening::Server(error));
             };
             let after = Edge::at(token.clone());
             resume = Start::After(token);
-            match Source::open(self.deployment, &query, &resume).await {
+            match self.open(&query, &resume).await {
                 Ok(source) => {
-                    let gap = Some(self.gap(GapCause::EventTooLarge, after));
+                    let gap = Some(gap(self.resume, GapCause::EventTooLarge, after));
                     return Ok(Past { source, resume, gap, one_by_one: true });
                 }
                 Err(Opening::Server(again)) if lost(&again) == Some(Lost::Event) => error = again,
@@ -135,13 +139,17 @@ impl Place<'_> {
         }
     }
 
-    /// A gap from the place on.
-    pub(crate) fn gap(self, cause: GapCause, after: Edge) -> Gap {
-        let before = Edge::from(self.resume);
-        // The tape fills in the place.
-        let at = changetape_core::Seq::ZERO;
-        Gap { at, places: 0, cause, before, after, noticed: bson::DateTime::now().into() }
+    async fn open(self, query: &Query, start: &Start) -> Result<Source, Opening> {
+        Source::open(self.deployment, query, start, self.patience).await
     }
+}
+
+/// A gap from a place on.
+pub(crate) fn gap(from: &Start, cause: GapCause, after: Edge) -> Gap {
+    let before = Edge::from(from);
+    // The tape fills in the place.
+    let at = changetape_core::Seq::ZERO;
+    Gap { at, places: 0, cause, before, after, noticed: bson::DateTime::now().into() }
 }
 
 fn one_by_one(query: &Query) -> Query {

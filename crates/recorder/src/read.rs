@@ -9,32 +9,34 @@
 use std::time::{Duration, Instant};
 
 use changetape_core::{Arrival, ChangeEvent, ResumeToken};
-use changetape_deployment::{Deployment, is_transient};
+use changetape_deployment::{Deployment, is_no_answer, is_transient};
 use changetape_tape::{Edge, Gap};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::time::{sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
 use crate::append::{Appender, Delivery};
+use crate::end::End;
 use crate::failure::explain;
 use crate::past::{Past, Place};
 use crate::record::Ending;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Received, Source};
-use crate::{Error, Limits, OnGap, Progress, State};
+use crate::{Error, Fetch, Limits, OnGap, Progress, State};
 
 /// The first pause before the stream is opened again, and the longest: they double between.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long to wait for a batch, beyond the time that the server was told to wait, before the
-/// connection is taken for dead. A healthy server may take long while it skips a stretch of oplog
-/// that the pipeline does not match; so patience doubles each time.
+/// How long to wait at first for the stream to open, or for a batch, before the connection is taken
+/// for dead: beyond the time that the server was told to wait. A healthy server may take long while
+/// it skips a stretch of oplog that the pipeline does not match; so patience doubles each time.
 ///
 /// This is the last resort, for a connection that died alone. When a server cannot be reached at
 /// all, the driver's monitor notices sooner (by default after `heartbeatFrequencyMS` and
 /// `connectTimeoutMS`, 20 s) and ends the wait.
-const FIRST_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) fn first_patience(deployment: &Deployment, fetch: Fetch) -> Duration {
+    deployment.patience().saturating_add(fetch.max_await)
+}
 
 /// The reading side of a running session.
 pub(crate) struct Reader<'a> {
@@ -61,34 +63,29 @@ impl<'a> Reader<'a> {
         on_gap: OnGap,
         progress: &'a Progress,
     ) -> Self {
-        let patience = query.fetch.max_await + FIRST_PATIENCE;
+        let patience = first_patience(deployment, query.fetch);
         let Past { source, resume, gap, one_by_one } = past;
         Self { deployment, query, source, resume, on_gap, gap, one_by_one, patience, progress }
     }
 
-    /// Reads until a limit is reached, `stop` is called or the appender has failed.
+    /// Reads until a limit is reached, the end comes or the appender has failed.
     pub(crate) async fn read(
         &mut self,
         appender: &Appender,
         limits: Limits,
-        started: Instant,
-        stop: &CancellationToken,
+        end: End<'_>,
     ) -> Result<Ending, Error> {
-        // A moment too far away to be told is never.
-        let over = limits.duration.and_then(|duration| started.checked_add(duration));
         let mut wanted = limits.count.unwrap_or(u64::MAX);
         let mut last_event = Instant::now();
         self.progress.state(State::Recording);
         while wanted > 0 {
-            let next = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(Ending::Stopped),
-                () = until(over) => return Ok(Ending::Duration),
-                next = timeout(self.patience, self.source.next()) => next,
+            let next = match end.or(self.source.next(self.patience)).await {
+                Ok(next) => next,
+                Err(ending) => return Ok(ending),
             };
             let broken = match next {
-                Ok(Some(Ok(received))) => {
-                    self.patience = self.query.fetch.max_await + FIRST_PATIENCE;
+                Ok(Some(received)) => {
+                    self.patience = first_patience(self.deployment, self.query.fetch);
                     let Some(delivery) = self.delivery(received, wanted)? else {
                         // In the middle of an event: that is not idle.
                         last_event = Instant::now();
@@ -112,20 +109,17 @@ impl<'a> Reader<'a> {
                         continue;
                     }
                     // What was too large is behind.
-                    match self.open().await {
-                        Ok(()) => continue,
-                        Err(Opening::Server(error)) => error,
-                        Err(Opening::Ours(ours)) => return Err(ours),
+                    match end.or(self.open()).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(Opening::Server(error))) => error,
+                        Ok(Err(Opening::Ours(ours))) => return Err(ours),
+                        Err(ending) => return Ok(ending),
                     }
                 }
-                Ok(Some(Err(error))) => error,
                 Ok(None) => return Err(Error::StreamClosed),
-                Err(_elapsed) => {
-                    self.patience *= 2;
-                    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
-                }
+                Err(error) => error,
             };
-            if let Some(ending) = self.reopen(broken, over, stop).await? {
+            if let Some(ending) = self.reopen(broken, end).await? {
                 return Ok(ending);
             }
             // A source that was away was not idle.
@@ -155,7 +149,8 @@ impl<'a> Reader<'a> {
     /// is about a whole reply, and not about the event that comes next.
     async fn open(&mut self) -> Result<(), Opening> {
         self.one_by_one = false;
-        self.source = Source::open(self.deployment, self.query, &self.resume).await?;
+        let opened = Source::open(self.deployment, self.query, &self.resume, self.patience);
+        self.source = opened.await?;
         Ok(())
     }
 
@@ -163,25 +158,23 @@ impl<'a> Reader<'a> {
     async fn reopen(
         &mut self,
         error: mongodb::error::Error,
-        over: Option<Instant>,
-        stop: &CancellationToken,
+        end: End<'_>,
     ) -> Result<Option<Ending>, Error> {
         self.progress.state(State::Waiting);
         let mut error = error;
         let mut pause = FIRST_PAUSE;
         loop {
             if !is_transient(&error) {
-                let opened = tokio::select! {
-                    () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
-                    () = until(over) => return Ok(Some(Ending::Duration)),
-                    opened = self.open_past(error) => opened,
-                };
-                match opened {
-                    Ok(()) => return Ok(None),
-                    Err(Opening::Server(again)) if is_transient(&again) => error = again,
-                    Err(Opening::Server(fatal)) => return Err(self.fatal(fatal).await),
-                    Err(Opening::Ours(ours)) => return Err(ours),
+                match end.or(self.open_past(error)).await {
+                    Ok(Ok(())) => return Ok(None),
+                    Ok(Err(Opening::Server(again))) if is_transient(&again) => error = again,
+                    Ok(Err(Opening::Server(fatal))) => return Err(self.fatal(fatal).await),
+                    Ok(Err(Opening::Ours(ours))) => return Err(ours),
+                    Err(ending) => return Ok(Some(ending)),
                 }
+            }
+            if is_no_answer(&error) {
+                self.patience = self.patience.saturating_mul(2);
             }
             tracing::warn!(
                 "lost the source: {}; trying again in {} s",
@@ -193,20 +186,16 @@ impl<'a> Reader<'a> {
                 self.progress.retrying();
                 self.open().await
             };
-            let opened = tokio::select! {
-                () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
-                () = until(over) => return Ok(Some(Ending::Duration)),
-                opened = attempt => opened,
-            };
-            match opened {
-                Ok(()) => {
+            match end.or(attempt).await {
+                Ok(Ok(())) => {
                     self.progress.reconnected();
                     self.progress.state(State::Recording);
                     tracing::info!("the source is back; the recording continues where it was");
                     return Ok(None);
                 }
-                Err(Opening::Server(again)) => error = again,
-                Err(Opening::Ours(ours)) => return Err(ours),
+                Ok(Err(Opening::Server(again))) => error = again,
+                Ok(Err(Opening::Ours(ours))) => return Err(ours),
+                Err(ending) => return Ok(Some(ending)),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -217,8 +206,13 @@ impl<'a> Reader<'a> {
         if self.on_gap == OnGap::Stop {
             return Err(Opening::Server(error));
         }
-        let (deployment, query, one_by_one) = (self.deployment, self.query, self.one_by_one);
-        let place = Place { deployment, query, resume: &self.resume, one_by_one };
+        let place = Place {
+            deployment: self.deployment,
+            query: self.query,
+            resume: &self.resume,
+            one_by_one: self.one_by_one,
+            patience: self.patience,
+        };
         let past = place.open_past(error).await?;
         self.source = past.source;
         self.resume = past.resume;
@@ -254,14 +248,6 @@ fn join(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
     match (first, second) {
         (Some(first), Some(second)) => Some(Gap { before: first.before, ..second }),
         (first, second) => first.or(second),
-    }
-}
-
-/// Waits for a moment; for ever if there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Target};
 use crate::base::Base;
+use crate::end::End;
 use crate::opening::{Found, first_form, metadata, queries};
 use crate::past::Past;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::Query;
-use crate::{Error, OnGap, Progress, RecordOptions, TakeBase};
+use crate::{Error, Limits, OnGap, Progress, RecordOptions, TakeBase};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Ending {
     /// Nothing had come for `limits.idle`.
     Idle,
 }
+
+/// The least that opening the stream may take of a session that has little time: as long as looking
+/// for a server.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// What a session did.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +88,7 @@ pub async fn record(
     } else {
         None
     };
-    let session = Session::open(source, path, options, &identity).await?;
+    let session = Session::open(source, path, options, &identity, stop).await?;
     let summary = session.run(path, options, progress, stop).await?;
     Ok(Summary { base, ..summary })
 }
@@ -102,7 +107,7 @@ async fn begin_with_base(
     // Opened for what the server has to say against it, which is better known before a base has
     // been read than after; what it would deliver comes before the base.
     let probe = first_form(source, identity, queries, &Start::Now, OnGap::Stop);
-    let stream = probe.await?.0.stream;
+    let stream = opened(source, options.limits, stop, Box::pin(probe)).await?.0.stream;
     let draft = TapeDraft::begin(path)?;
     let base = Base { deployment: source, filter: &stream.filter, progress };
     let summary = base.take(&draft, stop).await?;
@@ -114,6 +119,23 @@ async fn begin_with_base(
         summary.documents
     );
     Ok(summary)
+}
+
+/// Waits for the stream to be open; not for ever.
+async fn opened<T>(
+    source: &Deployment,
+    limits: Limits,
+    stop: &CancellationToken,
+    opening: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let time = limits.duration.map(|duration| duration.max(OPENING));
+    match (End::of(stop, time).or(opening).await, time) {
+        (Ok(opened), _) => opened,
+        (Err(Ending::Duration), Some(time)) => {
+            Err(Error::NotOpened { hosts: source.hosts().to_owned(), seconds: time.as_secs() })
+        }
+        (Err(_), _) => Err(Error::StoppedOpening),
+    }
 }
 
 /// One recording session with its stream open.
@@ -132,10 +154,14 @@ impl<'a> Session<'a> {
         path: &Path,
         options: &RecordOptions,
         identity: &Identity,
+        stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let found = Found::at(path, options, identity)?;
         let opened = match found.plan(path, options, identity) {
-            Ok(plan) => plan.open(deployment, identity, options.on_gap).await,
+            Ok(plan) => {
+                let opening = Box::pin(plan.open(deployment, identity, options.on_gap));
+                self::opened(deployment, options.limits, stop, opening).await
+            }
             Err(error) => Err(error),
         };
         let (query, past) = match opened {
@@ -169,7 +195,8 @@ impl<'a> Session<'a> {
         let appender = Appender::start(self.target, Arc::clone(&progress))?;
         let mut reader =
             Reader::new(self.deployment, &self.query, self.past, options.on_gap, &progress);
-        let read = reader.read(&appender, options.limits, started, stop).await;
+        let end = End::of(stop, options.limits.duration);
+        let read = reader.read(&appender, options.limits, end).await;
         // The appender goes first: what it says is the cause, the reader only noticed.
         appender.finish().await?;
         let ending = read?;

@@ -1,11 +1,13 @@
 //! The open change stream: raw batches, exactly as the server sends them.
 
+use std::time::Duration;
+
 use bson::doc;
 use bson::raw::RawDocument;
 use changetape_core::{ChangeEvent, ClusterTime, ResumeToken};
-use changetape_deployment::Deployment;
+use changetape_deployment::{Deployment, within};
 use changetape_tape::StreamOptions;
-use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
 use crate::pipeline::LargeEvents;
@@ -33,11 +35,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens the stream; the server checks pipeline, privileges and start here.
+    /// Opens the stream; the server checks pipeline, privileges and start here, and may take long
+    /// to get past what it finds there.
     pub(crate) async fn open(
         deployment: &Deployment,
         query: &Query,
         start: &Start,
+        patience: Duration,
     ) -> Result<Self, Opening> {
         let stages = pipeline::stages(&query.stream, query.large_events, start);
         let admin = deployment.client().database("admin");
@@ -45,10 +49,9 @@ impl Source {
             .aggregate(stages.map_err(Opening::Ours)?)
             .batch_size(query.fetch.batch_size)
             .max_await_time(query.fetch.max_await)
-            .batch()
-            .await;
-        let reassembler = Reassembler::new(query.large_events);
-        Ok(Self { cursor: cursor.map_err(Opening::Server)?, reassembler })
+            .batch();
+        let cursor = within(patience, cursor).await.map_err(Opening::Server)?;
+        Ok(Self { cursor, reassembler: Reassembler::new(query.large_events) })
     }
 
     /// The token of the event that comes next, which is asked for without its documents; `None`
@@ -57,6 +60,7 @@ impl Source {
         deployment: &Deployment,
         query: &Query,
         start: &Start,
+        patience: Duration,
     ) -> Result<Option<ResumeToken>, Opening> {
         // Images that are asked for are put together before any stage could leave them out.
         let bare = StreamOptions {
@@ -68,12 +72,12 @@ impl Source {
         let mut stages = stages.map_err(Opening::Ours)?;
         stages.push(doc! {"$project": {"clusterTime": 1}});
         let admin = deployment.client().database("admin");
-        let cursor = admin.aggregate(stages).batch_size(1).batch().await;
-        let mut cursor = cursor.map_err(Opening::Server)?;
+        let cursor = admin.aggregate(stages).batch_size(1).batch();
+        let mut cursor = within(patience, cursor).await.map_err(Opening::Server)?;
         // The first replies may be empty although there are events.
         for _ in 0..PEEKS {
-            let Some(batch) = cursor.next().await else { break };
-            let received = Received(batch.map_err(Opening::Server)?);
+            let batch = within(patience, cursor.try_next()).await.map_err(Opening::Server)?;
+            let Some(received) = batch.map(Received) else { break };
             let events = received.events().map_err(Opening::Ours)?;
             if let Some(event) = events.first() {
                 let token = ChangeEvent::from(*event).token();
@@ -85,8 +89,11 @@ impl Source {
 
     /// The next batch, empty ones included: one after each `max_await` when nothing happens.
     /// `None` means that the server closed the cursor.
-    pub(crate) async fn next(&mut self) -> Option<Result<Received, mongodb::error::Error>> {
-        self.cursor.next().await.map(|batch| batch.map(Received))
+    pub(crate) async fn next(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<Received>, mongodb::error::Error> {
+        Ok(within(patience, self.cursor.try_next()).await?.map(Received))
     }
 }
 

@@ -42,7 +42,8 @@ impl Listing {
         progress: &Progress,
     ) -> Result<Self, Failed> {
         let failed = |error| Failed::of(deployment, error, "list its databases");
-        let databases = deployment.client().list_database_names().await.map_err(failed)?;
+        let databases = deployment.client().list_database_names();
+        let databases = deployment.answer(databases).await.map_err(failed)?;
         let mut listed = Vec::new();
         for db in databases.iter().filter(|db| !NOT_USERS.contains(&db.as_str())) {
             let database = deployment.client().database(db);
@@ -154,8 +155,12 @@ async fn documents(
     doing: &str,
 ) -> Result<Vec<RawDocumentBuf>, Failed> {
     let failed = |error| Failed::of(deployment, error, doing);
-    let cursor = database.run_cursor_command(command).await.map_err(failed)?;
-    cursor.with_type().try_collect().await.map_err(failed)
+    let cursor = deployment.answer(database.run_cursor_command(command)).await.map_err(failed)?;
+    let (mut cursor, mut listed) = (cursor.with_type(), Vec::new());
+    while let Some(document) = deployment.answer(cursor.try_next()).await.map_err(failed)? {
+        listed.push(document);
+    }
+    Ok(listed)
 }
 
 #[cfg(test)]

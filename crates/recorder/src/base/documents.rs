@@ -1,20 +1,15 @@
 //! The documents of one collection, read at one time, in the server's own batches.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bson::{Document, Timestamp, doc};
 use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
 use changetape_tape::Definition;
-use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use futures_util::TryStreamExt as _;
 
 use super::failure::Failed;
 use super::write::Writer;
-
-/// How long to wait for a batch before the connection is taken for dead. A node that lags waits
-/// itself until it has the time that is to be read at.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time to read at.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +26,7 @@ pub(super) async fn estimate(
 ) -> Result<u64, Failed> {
     let database = deployment.client().database(&definition.db);
     let collection = database.collection::<Document>(&definition.coll);
-    collection.estimated_document_count().await.map_err(|error| {
+    deployment.answer(collection.estimated_document_count()).await.map_err(|error| {
         let doing = format!("count the documents of {}", definition.namespace());
         Failed::of(deployment, error, &doing)
     })
@@ -51,7 +46,7 @@ pub(super) async fn try_one(
     if let Some(criteria) = deployment.client().selection_criteria().cloned() {
         find = find.selection_criteria(criteria);
     }
-    let found = timeout(PATIENCE, find).await.unwrap_or_else(|_| Err(timed_out()));
+    let found = deployment.answer(find).await;
     found.map(drop).map_err(|error| Failed::of_read(deployment, error, definition, at))
 }
 
@@ -64,7 +59,6 @@ pub(super) async fn read(
     writer: &Writer,
 ) -> Result<(), Failed> {
     let failed = |error| Failed::of_read(deployment, error, definition, at);
-    let late = |_| failed(timed_out());
     let database = deployment.client().database(&definition.db);
     let mut find = database.run_cursor_command(find(definition, at));
     // Documents come from wherever the user wants the load.
@@ -72,9 +66,9 @@ pub(super) async fn read(
         find = find.selection_criteria(criteria);
     }
     // The server's first batch has 101 documents, those that follow up to 16 MB.
-    let mut batches = timeout(PATIENCE, find.batch()).await.map_err(late)?.map_err(failed)?;
-    while let Some(batch) = timeout(PATIENCE, batches.next()).await.map_err(late)? {
-        if !writer.send(batch.map_err(failed)?).await {
+    let mut batches = deployment.answer(find.batch()).await.map_err(failed)?;
+    while let Some(batch) = deployment.answer(batches.try_next()).await.map_err(failed)? {
+        if !writer.send(batch).await {
             return Ok(());
         }
     }
@@ -86,8 +80,4 @@ fn find(definition: &Definition, at: ReadAt) -> Document {
         "find": &definition.coll,
         "readConcern": {"level": "snapshot", "atClusterTime": Timestamp::from(at.time)},
     }
-}
-
-fn timed_out() -> mongodb::error::Error {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
