@@ -84,7 +84,7 @@ async fn gaps_and_seals_are_counted_when_they_come() {
     let mut figures = recorder.until("a gap", |figures| figures["gaps_total"] > 0.5);
     assert_eq!((figures["gaps_total"], figures["seals_total"]), (1.0, 0.0));
     assert!(!figures.contains_key("last_seal_seconds"), "{figures:?}");
-    // Behind the gap is the whole oplog, and what is written now could overtake it there.
+    // It goes on where the oplog begins, and what is written now could overtake it there.
     caught_up(&client, &recorder).await;
     let mut documents = 0;
     while figures["seals_total"] < 0.5 {

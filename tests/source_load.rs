@@ -32,9 +32,8 @@ async fn a_recorder_holds_one_cursor_and_asks_as_it_is_told() {
     // The server mostly waits for changes, so it is found doing that.
     let (asked, cursors) = until("asked by a recorder", async || {
         let operations = operations(&client).await;
-        let commands = operations.iter().filter_map(|found| found.get_document("command").ok());
-        let Some(asked) = commands.into_iter().find(|command| command.contains_key("getMore"))
-        else {
+        let mut commands = operations.iter().filter_map(|found| found.get_document("command").ok());
+        let Some(asked) = commands.find(|command| command.contains_key("getMore")) else {
             return Err(operations);
         };
         // One that has just been answered may be listed as idle, too.
