@@ -1,9 +1,9 @@
-//! What is too old is looked for now and then, also while nothing is sealed; and nothing is
-//! appended after an error.
+//! What is too old is looked for now and then, also while nothing is sealed; an append does not wait
+//! for sealing; and nothing is appended after an error.
 
 use super::*;
 use crate::disk::seam::{At, Failure, Script, Then};
-use crate::{Retain, samples};
+use crate::{Retain, samples, verify};
 
 #[test]
 fn on_a_quiet_stream_what_is_too_old_is_looked_for_all_the_same() {
@@ -46,4 +46,34 @@ fn nothing_is_appended_twice_where_what_was_durable_failed_afterwards() {
     drop(script);
     writer.close().unwrap();
     assert_eq!(TapeReader::open(&path).unwrap().summary().unwrap().events, n + 1);
+}
+
+#[test]
+fn an_append_does_not_wait_for_what_is_being_sealed() {
+    // Each is done by the sealing thread alone: a log is made, a segment written and named, the
+    // catalog replaced, a log removed.
+    let calls = [Call::CreateDir, Call::Create, Call::Rename, Call::SyncDir, Call::Remove];
+    for call in calls {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.tape");
+        let options = TapeOptions { segment_size: 1, ..TapeOptions::default() };
+        let mut writer = options.create(&path, samples::metadata()).unwrap();
+        let script = Script::at(dir.path(), At::Kind(call, 0), Then::Hold);
+        let (mut end, began) = (0, Instant::now());
+        while !script.holds() {
+            assert!(began.elapsed() < Duration::from_secs(60), "sealing makes no {call:?}");
+            samples::append(&mut writer, end..end + 1);
+            end += 1;
+        }
+        for _ in 0..100 {
+            samples::append(&mut writer, end..end + 1);
+            end += 1;
+            assert_eq!(writer.checkpoint().unwrap().next, Seq::new(end), "durable");
+        }
+        assert!(script.holds(), "an append waited for {call:?}");
+        drop(script);
+        writer.close().unwrap();
+        assert_eq!(verify(&path, &mut |_, _| ()).unwrap().damages, []);
+        assert_eq!(TapeReader::open(&path).unwrap().summary().unwrap().events, end);
+    }
 }

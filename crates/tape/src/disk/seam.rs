@@ -47,7 +47,8 @@ pub(crate) use script::{At, Failure, Script, Then, before};
 mod script {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+    use std::time::Duration;
 
     use super::*;
 
@@ -60,7 +61,12 @@ mod script {
         FailOn(Failure),
         /// The process ends there, without a chance to tidy up.
         Abort,
+        /// It waits until the script is dropped.
+        Hold,
     }
+
+    /// How long a call waits at most: a test that waits for what it holds fails, and does not hang.
+    const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
     /// What the system says when a call fails.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +94,7 @@ mod script {
     struct State {
         calls: Vec<(Call, PathBuf)>,
         at: Option<(At, Then)>,
+        holds: bool,
     }
 
     /// One of a tape's calls, counted from 0.
@@ -119,6 +126,9 @@ mod script {
 
     static SCRIPTS: Mutex<BTreeMap<PathBuf, State>> = Mutex::new(BTreeMap::new());
 
+    /// One of them was dropped.
+    static DROPPED: Condvar = Condvar::new();
+
     fn scripts() -> MutexGuard<'static, BTreeMap<PathBuf, State>> {
         SCRIPTS.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,7 +145,7 @@ mod script {
         }
 
         fn with(dir: &Path, at: Option<(At, Then)>) -> Self {
-            scripts().insert(dir.to_owned(), State { calls: Vec::new(), at });
+            scripts().insert(dir.to_owned(), State { at, ..State::default() });
             Self(dir.to_owned())
         }
 
@@ -143,17 +153,23 @@ mod script {
         pub(crate) fn calls(&self) -> Vec<(Call, PathBuf)> {
             scripts().get(&self.0).map(|state| state.calls.clone()).unwrap_or_default()
         }
+
+        /// Whether a call waits for it.
+        pub(crate) fn holds(&self) -> bool {
+            scripts().get(&self.0).is_some_and(|state| state.holds)
+        }
     }
 
     impl Drop for Script {
         fn drop(&mut self) {
             scripts().remove(&self.0);
+            DROPPED.notify_all();
         }
     }
 
     pub(crate) fn before(call: Call, path: &Path) -> io::Result<()> {
         let mut scripts = scripts();
-        let Some((_, state)) = scripts.iter_mut().find(|(dir, _)| path.starts_with(dir)) else {
+        let Some((dir, state)) = scripts.iter_mut().find(|(dir, _)| path.starts_with(dir)) else {
             return Ok(());
         };
         // An acknowledgement is only noted.
@@ -161,7 +177,7 @@ mod script {
             let before = state.calls.iter().filter(|(call, path)| at.counts(*call, path)).count();
             let reached = match then {
                 Then::FailOn(_) => before >= at.number(),
-                Then::Fail(_) | Then::Abort => before == at.number(),
+                Then::Fail(_) | Then::Abort | Then::Hold => before == at.number(),
             };
             call != Call::Acknowledge && at.counts(call, path) && reached
         };
@@ -171,6 +187,17 @@ mod script {
             None => Ok(()),
             Some((_, Then::Fail(how) | Then::FailOn(how))) => Err(how.error()),
             Some((_, Then::Abort)) => std::process::abort(),
+            Some((_, Then::Hold)) => {
+                state.holds = true;
+                let dir = dir.clone();
+                let waits = |scripts: &mut BTreeMap<_, _>| scripts.contains_key(&dir);
+                let waited = DROPPED.wait_timeout_while(scripts, LONGEST_HOLD, waits);
+                let (mut scripts, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                if let Some(state) = scripts.get_mut(&dir) {
+                    state.holds = false;
+                }
+                Ok(())
+            }
         }
     }
 }
