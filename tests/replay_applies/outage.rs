@@ -34,7 +34,9 @@ async fn a_replay_outlives_the_primary_of_its_target() {
     let to = target.client().unwrap();
     // A part before each change of the primary, and one after all, however fast events are applied.
     let (more, parts) = std::sync::mpsc::channel();
-    let applying = tokio::spawn(apply_parts(sink(&target.uri()).await, parts, None));
+    // An election may take long on a busy machine.
+    let sink = sink(&target.uri()).await.with_max_outage(Duration::from_secs(600));
+    let applying = tokio::spawn(apply_parts(sink, parts, None));
     let mut parts = events.chunks(events.len().div_ceil(5)).map(<[_]>::to_vec);
     let mut go_on = || more.send(parts.next().unwrap()).unwrap();
     for _ in 0..2 {

@@ -165,7 +165,7 @@ pub(crate) struct RecordArgs {
         help_heading = "Ending"
     )]
     count: Option<u64>,
-    /// Stop after this time (500ms, 2s, 10m)
+    /// Stop after this time (500ms, 2s, 10m), which begins when the stream is open
     #[arg(
         long,
         value_name = "TIME",
