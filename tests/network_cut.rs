@@ -126,10 +126,13 @@ async fn a_recorder_whose_stream_does_not_open_can_be_ended() {
     // begins at its time.
     proxy.restore();
     proxy.silence("startAtOperationTime", Silenced::Every);
-    let recorder = start(&[&record[..], &["--snapshot"]].concat());
+    let recorder = Recorder::start(&uri, &tape, &["--snapshot"]);
     proxy.silenced(3).await;
-    signal(&recorder, "-INT");
-    let ran = end(recorder).await.expect_code(130);
+    // Neither recording nor at its base any more: what is wrong can be told from the outside.
+    let opening = |figures: &Figures| figures["state{state=\"opening\"}"] > 0.5;
+    let figures = recorder.until("opening the stream", opening);
+    assert!(!figures.contains_key("base_standstill_seconds"), "{figures:?}");
+    let ran = recorder.stop().expect_code(130);
     assert!(ran.sentence().contains("before the change stream was open"), "{ran:?}");
     assert!(tape.exists());
 }

@@ -75,7 +75,8 @@ fn line(progress: Arc<Progress>) -> impl FnMut() -> Line + Send + 'static {
 /// last: terminals may be narrow.
 fn stream_line(now: &Snapshot, events_per_second: f64, bytes_per_second: f64) -> Line {
     let doing = match now.state {
-        State::Connecting | State::TakingBase => "opening the stream",
+        State::Connecting => "looking for the source",
+        State::Opening | State::TakingBase => "opening the stream",
         State::Recording => "recording",
         State::Waiting => "waiting for the source",
     };
@@ -237,7 +238,7 @@ mod tests {
         let begun = Snapshot { in_state: Duration::ZERO, ..Progress::default().snapshot() };
         assert_eq!(
             stream_line(&begun, 0.0, 0.0).text,
-            "opening the stream for 0 s, retries so far 0: 0 events, 0/s, 0.0 MB/s, tape 0 B, \
+            "looking for the source for 0 s, retries so far 0: 0 events, 0/s, 0.0 MB/s, tape 0 B, \
              no event yet"
         );
     }

@@ -32,7 +32,7 @@ pub fn text(now: &Snapshot) -> String {
     page.state(now.state);
     let waiting = match now.state {
         State::Recording | State::TakingBase => Duration::ZERO,
-        State::Connecting | State::Waiting => now.in_state,
+        State::Connecting | State::Opening | State::Waiting => now.in_state,
     };
     let whole = |n: u64| Some(n as f64);
     let seconds = |time: Option<u32>| time.map(f64::from);
@@ -104,6 +104,7 @@ impl Page {
         self.head("state", "gauge");
         for (name, here) in [
             ("connecting", State::Connecting),
+            ("opening", State::Opening),
             ("taking_base", State::TakingBase),
             ("recording", State::Recording),
             ("waiting", State::Waiting),
@@ -157,6 +158,7 @@ pub fn health(now: &Snapshot) -> Result<String, String> {
             return Err(format!("taking the base, which has not got on for {seconds} s"));
         }
         State::Connecting => "looking for the source",
+        State::Opening => "opening the stream",
         State::Waiting => "waiting for the source",
     };
     let sentence = format!("{doing} for {} s", now.in_state.as_secs());

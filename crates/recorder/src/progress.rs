@@ -47,6 +47,8 @@ const UNKNOWN: u64 = u64::MAX;
 pub enum State {
     /// Looking for the source.
     Connecting,
+    /// Having the stream opened for the first time.
+    Opening,
     /// Reading what there is before the first event.
     TakingBase,
     /// Reading the stream.
@@ -161,6 +163,7 @@ impl Progress {
             1 => State::Recording,
             2 => State::Waiting,
             3 => State::TakingBase,
+            4 => State::Opening,
             _ => State::Connecting,
         };
         let last_event = self.last_event.load(Relaxed);
@@ -209,6 +212,7 @@ impl Progress {
             State::Recording => 1,
             State::Waiting => 2,
             State::TakingBase => 3,
+            State::Opening => 4,
         };
         self.state_since.store(self.millis(now), Relaxed);
         self.state.store(state, Relaxed);

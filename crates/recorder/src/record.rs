@@ -23,7 +23,7 @@ use crate::past::Past;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::Query;
-use crate::{Error, Limits, OnGap, Progress, RecordOptions, TakeBase};
+use crate::{Error, Limits, OnGap, Progress, RecordOptions, State, TakeBase};
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,7 @@ pub async fn record(
     } else {
         None
     };
+    progress.state(State::Opening);
     let session = Session::open(source, path, options, &identity, stop).await?;
     let summary = session.run(path, options, progress, stop).await?;
     Ok(Summary { base, ..summary })
@@ -107,6 +108,7 @@ async fn begin_with_base(
     // Opened for what the server has to say against it, which is better known before a base has
     // been read than after; what it would deliver comes before the base.
     let probe = first_form(source, identity, queries, &Start::Now, OnGap::Stop);
+    progress.state(State::Opening);
     let stream = opened(source, options.limits, stop, Box::pin(probe)).await?.0.stream;
     let draft = TapeDraft::begin(path)?;
     let base = Base { deployment: source, filter: &stream.filter, progress };

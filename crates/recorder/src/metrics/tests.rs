@@ -54,6 +54,7 @@ fn every_figure_is_on_the_page_with_its_help_and_type() {
         values(&page),
         [
             "changetape_recorder_state{state=\"connecting\"} 0",
+            "changetape_recorder_state{state=\"opening\"} 0",
             "changetape_recorder_state{state=\"taking_base\"} 0",
             "changetape_recorder_state{state=\"recording\"} 1",
             "changetape_recorder_state{state=\"waiting\"} 0",
@@ -117,6 +118,7 @@ fn a_recording_is_well_unless_its_source_stays_away() {
     assert_eq!(at(State::Waiting, 20), Ok("waiting for the source for 20 s".to_owned()));
     assert_eq!(at(State::Waiting, 21), Err("waiting for the source for 21 s".to_owned()));
     assert_eq!(at(State::Connecting, 30), Err("looking for the source for 30 s".to_owned()));
+    assert_eq!(at(State::Opening, 30), Err("opening the stream for 30 s".to_owned()));
 }
 
 #[test]
