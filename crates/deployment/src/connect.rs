@@ -16,6 +16,11 @@ const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long closing cursors may keep a program from ending.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// How many connections may be being made at a time, unless the connection string says
+/// (`maxConnecting`). One that dies in the middle of that is in the way of others until the system
+/// gives it up; the driver's own 2 are soon used up by them.
+const MAX_CONNECTING: u32 = 10;
+
 /// A MongoDB deployment that has answered.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -49,6 +54,7 @@ impl Deployment {
         let mut options = uri::parse(uri).await?;
         options.app_name.get_or_insert_with(|| "changetape".to_owned());
         let looking = *options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+        options.max_connecting.get_or_insert(MAX_CONNECTING);
         let monitor = Monitor::default();
         options.sdam_event_handler = Some(monitor.handler());
 

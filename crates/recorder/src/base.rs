@@ -88,6 +88,7 @@ impl Base<'_> {
 
     async fn attempt(&self, draft: &TapeDraft) -> Result<BaseSummary, Failed> {
         let window = Window::ask(self.deployment).await;
+        self.progress.base_moves();
         window.refuse_none(self.deployment.hosts())?;
         let estimate = self.estimate().await?;
         let listing = self.list().await?;

@@ -23,6 +23,7 @@ mod resume;
 mod base;
 
 // From the server to the tape, in the order of the data.
+mod patience;
 mod source;
 
 mod past;

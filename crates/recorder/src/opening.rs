@@ -15,9 +15,9 @@ use changetape_tape::{
 };
 
 use crate::failure::{explain, refuses_raw};
-use crate::past::{Past, Place, gap};
+use crate::past::{Opened, Place, gap};
+use crate::patience::Patience;
 use crate::pipeline::LargeEvents;
-use crate::read::first_patience;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
 use crate::{Continues, Error, OnGap, RecordOptions, Since, TakeBase, Updates};
@@ -120,15 +120,16 @@ impl Plan {
         deployment: &Deployment,
         identity: &Identity,
         on_gap: OnGap,
-    ) -> Result<(Query, Past), Error> {
+    ) -> Result<(Query, Opened), Error> {
         let Self { queries, resume, left } = self;
-        let (query, mut past) = first_form(deployment, identity, queries, &resume, on_gap).await?;
+        let (query, mut opened) =
+            first_form(deployment, identity, queries, &resume, on_gap).await?;
         if let Some(left) = left {
             // Where the stream really begins: further on, if the source no longer had that place.
-            let after = past.gap.take().map_or(Edge::from(&past.resume), |gap| gap.after);
-            past.gap = Some(gap(&Start::After(left.token), GapCause::Reset, after));
+            let after = opened.gap.take().map_or(Edge::from(&opened.resume), |gap| gap.after);
+            opened.gap = Some(gap(&Start::After(left.token), GapCause::Reset, after));
         }
-        Ok((query, past))
+        Ok((query, opened))
     }
 }
 
@@ -161,11 +162,11 @@ pub(crate) async fn first_form(
     queries: Vec<Query>,
     start: &Start,
     on_gap: OnGap,
-) -> Result<(Query, Past), Error> {
+) -> Result<(Query, Opened), Error> {
     let mut refused = None;
     for query in queries {
         match open(deployment, &query, start, on_gap).await {
-            Ok(past) => {
+            Ok(opened) => {
                 if refused.is_some() {
                     tracing::warn!(
                         "{} does not show updates in their raw form; recording the public form, \
@@ -173,7 +174,7 @@ pub(crate) async fn first_form(
                         deployment.hosts()
                     );
                 }
-                return Ok((query, past));
+                return Ok((query, opened));
             }
             Err(Opening::Server(error)) if refuses_raw(query.stream.updates, &error) => {
                 refused = Some(error);
@@ -198,11 +199,13 @@ async fn open(
     query: &Query,
     start: &Start,
     on_gap: OnGap,
-) -> Result<Past, Opening> {
-    let mut patience = first_patience(deployment, query.fetch);
+) -> Result<Opened, Opening> {
+    let mut patience = Patience::with(deployment, query.fetch);
     loop {
-        let opened = match Source::open(deployment, query, start, patience).await {
-            Ok(source) => Ok(Past { source, resume: start.clone(), gap: None, one_by_one: false }),
+        let opened = match Source::open(deployment, query, start, patience.now()).await {
+            Ok(source) => {
+                Ok(Opened { source, resume: start.clone(), gap: None, one_by_one: false })
+            }
             Err(Opening::Server(error)) if on_gap == OnGap::Continue => {
                 let place = Place { deployment, query, resume: start, one_by_one: false, patience };
                 place.open_past(error).await
@@ -213,7 +216,7 @@ async fn open(
             Err(Opening::Server(error)) if is_no_answer(&error) => {
                 let answer = deployment.explain(error, "open the change stream");
                 tracing::warn!("the change stream does not open: {answer}; trying again");
-                patience = patience.saturating_mul(2);
+                patience.no_answer();
             }
             opened => return opened,
         }

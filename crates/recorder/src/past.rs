@@ -8,14 +8,13 @@
 //! The gap goes onto the tape together with the first reply that follows it, in one append: so it
 //! is noted once, and not before the recording has really gone on.
 
-use std::time::Duration;
-
 use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
 use changetape_tape::{Edge, Gap, GapCause};
 use mongodb::error::Error as ServerError;
 
 use crate::failure::{Lost, lost};
+use crate::patience::Patience;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Source};
 use crate::{Error, Fetch, oplog};
@@ -23,8 +22,8 @@ use crate::{Error, Fetch, oplog};
 /// How often the oldest point may move on while it is being opened.
 const ATTEMPTS: u32 = 20;
 
-/// A stream that was opened past what is lost.
-pub(crate) struct Past {
+/// An open stream, and what was lost before it.
+pub(crate) struct Opened {
     pub(crate) source: Source,
     /// Where it is opened if it breaks now.
     pub(crate) resume: Start,
@@ -41,13 +40,13 @@ pub(crate) struct Place<'a> {
     pub(crate) query: &'a Query,
     pub(crate) resume: &'a Start,
     pub(crate) one_by_one: bool,
-    pub(crate) patience: Duration,
+    pub(crate) patience: Patience,
 }
 
 impl Place<'_> {
     /// Opens the stream past what `error` says is lost; hands the error back if that is nothing
     /// of the kind.
-    pub(crate) async fn open_past(self, error: ServerError) -> Result<Past, Opening> {
+    pub(crate) async fn open_past(self, error: ServerError) -> Result<Opened, Opening> {
         match lost(&error) {
             Some(Lost::History) => self.oldest().await,
             Some(Lost::Event) if self.one_by_one => self.behind_event(error).await,
@@ -58,7 +57,7 @@ impl Place<'_> {
                 match self.open(&query, self.resume).await {
                     Ok(source) => {
                         let resume = self.resume.clone();
-                        Ok(Past { source, resume, gap: None, one_by_one: true })
+                        Ok(Opened { source, resume, gap: None, one_by_one: true })
                     }
                     Err(Opening::Server(error)) if lost(&error) == Some(Lost::Event) => {
                         self.behind_event(error).await
@@ -71,7 +70,7 @@ impl Place<'_> {
     }
 
     /// The stream at the oldest point that the server still has.
-    async fn oldest(self) -> Result<Past, Opening> {
+    async fn oldest(self) -> Result<Opened, Opening> {
         for _ in 0..ATTEMPTS {
             let time = self.oldest_time().await?;
             let resume = Start::At(time);
@@ -79,7 +78,7 @@ impl Place<'_> {
                 Ok(source) => {
                     let after = Edge { token: None, time: Some(time) };
                     let gap = gap(self.resume, GapCause::HistoryLost, after);
-                    return Ok(Past { source, resume, gap: Some(gap), one_by_one: false });
+                    return Ok(Opened { source, resume, gap: Some(gap), one_by_one: false });
                 }
                 // It has moved on meanwhile.
                 Err(Opening::Server(error)) if lost(&error) == Some(Lost::History) => {}
@@ -117,12 +116,12 @@ impl Place<'_> {
 
     /// The stream behind the event that comes next, which cannot be sent; and behind those that
     /// follow it, if they cannot be sent either.
-    async fn behind_event(self, error: ServerError) -> Result<Past, Opening> {
+    async fn behind_event(self, error: ServerError) -> Result<Opened, Opening> {
         let query = one_by_one(self.query);
         let (mut resume, mut error) = (self.resume.clone(), error);
         loop {
             // Without its documents it can.
-            let token = Source::peek(self.deployment, self.query, &resume, self.patience);
+            let token = Source::peek(self.deployment, self.query, &resume, self.patience.now());
             let Some(token) = token.await? else {
                 return Err(Opening::Server(error));
             };
@@ -131,7 +130,7 @@ impl Place<'_> {
             match self.open(&query, &resume).await {
                 Ok(source) => {
                     let gap = Some(gap(self.resume, GapCause::EventTooLarge, after));
-                    return Ok(Past { source, resume, gap, one_by_one: true });
+                    return Ok(Opened { source, resume, gap, one_by_one: true });
                 }
                 Err(Opening::Server(again)) if lost(&again) == Some(Lost::Event) => error = again,
                 Err(opening) => return Err(opening),
@@ -140,7 +139,7 @@ impl Place<'_> {
     }
 
     async fn open(self, query: &Query, start: &Start) -> Result<Source, Opening> {
-        Source::open(self.deployment, query, start, self.patience).await
+        Source::open(self.deployment, query, start, self.patience.now()).await
     }
 }
 

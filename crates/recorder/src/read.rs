@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use changetape_core::{Arrival, ChangeEvent, ResumeToken};
-use changetape_deployment::{Deployment, is_no_answer, is_transient};
+use changetape_deployment::{Deployment, Identity, is_no_answer, is_transient};
 use changetape_tape::{Edge, Gap};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::sleep;
@@ -17,30 +17,21 @@ use tokio::time::sleep;
 use crate::append::{Appender, Delivery};
 use crate::end::End;
 use crate::failure::explain;
-use crate::past::{Past, Place};
+use crate::past::{Opened, Place};
+use crate::patience::Patience;
 use crate::record::Ending;
 use crate::resume::Start;
 use crate::source::{Opening, Query, Received, Source};
-use crate::{Error, Fetch, Limits, OnGap, Progress, State};
+use crate::{Error, Limits, OnGap, Progress, State};
 
 /// The first pause before the stream is opened again, and the longest: they double between.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long to wait at first for the stream to open, or for a batch, before the connection is taken
-/// for dead: beyond the time that the server was told to wait. A healthy server may take long while
-/// it skips a stretch of oplog that the pipeline does not match; so patience doubles each time.
-///
-/// This is the last resort, for a connection that died alone. When a server cannot be reached at
-/// all, the driver's monitor notices sooner (by default after `heartbeatFrequencyMS` and
-/// `connectTimeoutMS`, 20 s) and ends the wait.
-pub(crate) fn first_patience(deployment: &Deployment, fetch: Fetch) -> Duration {
-    deployment.patience().saturating_add(fetch.max_await)
-}
-
 /// The reading side of a running session.
 pub(crate) struct Reader<'a> {
     deployment: &'a Deployment,
+    identity: &'a Identity,
     query: &'a Query,
     source: Source,
     /// Where the stream is opened if it breaks now.
@@ -50,7 +41,7 @@ pub(crate) struct Reader<'a> {
     gap: Option<Gap>,
     /// Whether events come one by one, because one of them is too large to be sent.
     one_by_one: bool,
-    patience: Duration,
+    patience: Patience,
     progress: &'a Progress,
 }
 
@@ -58,14 +49,26 @@ impl<'a> Reader<'a> {
     /// Takes over an open stream.
     pub(crate) fn new(
         deployment: &'a Deployment,
+        identity: &'a Identity,
         query: &'a Query,
-        past: Past,
+        opened: Opened,
         on_gap: OnGap,
         progress: &'a Progress,
     ) -> Self {
-        let patience = first_patience(deployment, query.fetch);
-        let Past { source, resume, gap, one_by_one } = past;
-        Self { deployment, query, source, resume, on_gap, gap, one_by_one, patience, progress }
+        let patience = Patience::with(deployment, query.fetch);
+        let Opened { source, resume, gap, one_by_one } = opened;
+        Self {
+            deployment,
+            identity,
+            query,
+            source,
+            resume,
+            on_gap,
+            gap,
+            one_by_one,
+            patience,
+            progress,
+        }
     }
 
     /// Reads until a limit is reached, the end comes or the appender has failed.
@@ -79,13 +82,16 @@ impl<'a> Reader<'a> {
         let mut last_event = Instant::now();
         self.progress.state(State::Recording);
         while wanted > 0 {
-            let next = match end.or(self.source.next(self.patience)).await {
+            let asked = Instant::now();
+            let next = match end.or(self.source.next(self.patience.now())).await {
                 Ok(next) => next,
                 Err(ending) => return Ok(ending),
             };
             let broken = match next {
                 Ok(Some(received)) => {
-                    self.patience = first_patience(self.deployment, self.query.fetch);
+                    if !received.came_with_opening {
+                        self.patience.answered(asked.elapsed());
+                    }
                     let Some(delivery) = self.delivery(received, wanted)? else {
                         // In the middle of an event: that is not idle.
                         last_event = Instant::now();
@@ -149,7 +155,8 @@ impl<'a> Reader<'a> {
     /// is about a whole reply, and not about the event that comes next.
     async fn open(&mut self) -> Result<(), Opening> {
         self.one_by_one = false;
-        let opened = Source::open(self.deployment, self.query, &self.resume, self.patience);
+        let patience = self.patience.now();
+        let opened = Source::open(self.deployment, self.query, &self.resume, patience);
         self.source = opened.await?;
         Ok(())
     }
@@ -168,13 +175,14 @@ impl<'a> Reader<'a> {
                 match end.or(self.open_past(error)).await {
                     Ok(Ok(())) => return Ok(None),
                     Ok(Err(Opening::Server(again))) if is_transient(&again) => error = again,
-                    Ok(Err(Opening::Server(fatal))) => return Err(self.fatal(fatal).await),
-                    Ok(Err(Opening::Ours(ours))) => return Err(ours),
+                    Ok(Err(fatal)) => {
+                        return Err(explain(self.deployment, &self.resume, self.identity, fatal));
+                    }
                     Err(ending) => return Ok(Some(ending)),
                 }
             }
             if is_no_answer(&error) {
-                self.patience = self.patience.saturating_mul(2);
+                self.patience.no_answer();
             }
             tracing::warn!(
                 "lost the source: {}; trying again in {} s",
@@ -213,25 +221,16 @@ impl<'a> Reader<'a> {
             one_by_one: self.one_by_one,
             patience: self.patience,
         };
-        let past = place.open_past(error).await?;
-        self.source = past.source;
-        self.resume = past.resume;
-        self.one_by_one = past.one_by_one;
-        if past.gap.is_some() {
+        let opened = place.open_past(error).await?;
+        self.source = opened.source;
+        self.resume = opened.resume;
+        self.one_by_one = opened.one_by_one;
+        if opened.gap.is_some() {
             // A gap that was not delivered yet begins where this one does, or before.
-            self.gap = join(self.gap.take(), past.gap);
+            self.gap = join(self.gap.take(), opened.gap);
         }
         self.progress.state(State::Recording);
         Ok(())
-    }
-
-    async fn fatal(&mut self, error: mongodb::error::Error) -> Error {
-        match self.deployment.identity().await {
-            Ok(identity) => {
-                explain(self.deployment, &self.resume, &identity, Opening::Server(error))
-            }
-            Err(error) => error.into(),
-        }
     }
 }
 

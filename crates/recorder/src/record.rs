@@ -19,7 +19,7 @@ use crate::append::{Appender, Target};
 use crate::base::Base;
 use crate::end::End;
 use crate::opening::{Found, first_form, metadata, queries};
-use crate::past::Past;
+use crate::past::Opened;
 use crate::read::Reader;
 use crate::resume::Start;
 use crate::source::Query;
@@ -82,7 +82,8 @@ pub async fn record(
     progress: Arc<Progress>,
     stop: &CancellationToken,
 ) -> Result<Summary, Error> {
-    let identity = source.identity().await?;
+    let identity = async { Ok(source.identity().await?) };
+    let identity = opened(source, options.limits, stop, identity).await?;
     let base = if options.base == TakeBase::First && !changetape_tape::tape_exists(path) {
         Some(begin_with_base(source, path, options, &identity, &progress, stop).await?)
     } else {
@@ -143,9 +144,10 @@ async fn opened<T>(
 /// One recording session with its stream open.
 struct Session<'a> {
     deployment: &'a Deployment,
+    identity: &'a Identity,
     query: Query,
     /// The stream, and what was lost before it.
-    past: Past,
+    opened: Opened,
     target: Target,
     begins: Seq,
 }
@@ -155,7 +157,7 @@ impl<'a> Session<'a> {
         deployment: &'a Deployment,
         path: &Path,
         options: &RecordOptions,
-        identity: &Identity,
+        identity: &'a Identity,
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let found = Found::at(path, options, identity)?;
@@ -166,7 +168,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => Err(error),
         };
-        let (query, past) = match opened {
+        let (query, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 found.writer.map_or(Ok(()), TapeWriter::close)?;
@@ -182,7 +184,7 @@ impl<'a> Session<'a> {
                 metadata: Box::new(metadata(identity, &query.stream)),
             },
         };
-        Ok(Self { deployment, query, past, target, begins })
+        Ok(Self { deployment, identity, query, opened, target, begins })
     }
 
     async fn run(
@@ -192,11 +194,12 @@ impl<'a> Session<'a> {
         progress: Arc<Progress>,
         stop: &CancellationToken,
     ) -> Result<Summary, Error> {
+        let Self { deployment, identity, query, opened, target, begins } = self;
         let started = Instant::now();
-        progress.starts_at(self.begins);
-        let appender = Appender::start(self.target, Arc::clone(&progress))?;
+        progress.starts_at(begins);
+        let appender = Appender::start(target, Arc::clone(&progress))?;
         let mut reader =
-            Reader::new(self.deployment, &self.query, self.past, options.on_gap, &progress);
+            Reader::new(deployment, identity, &query, opened, options.on_gap, &progress);
         let end = End::of(stop, options.limits.duration);
         let read = reader.read(&appender, options.limits, end).await;
         // The appender goes first: what it says is the cause, the reader only noticed.
@@ -212,10 +215,10 @@ impl<'a> Session<'a> {
         Ok(Summary {
             events: done.events,
             bytes: done.bytes,
-            seqs: self.begins..done.end,
+            seqs: begins..done.end,
             tape_events,
             tape_bytes: done.tape_bytes,
-            updates: self.query.stream.updates,
+            updates: query.stream.updates,
             base: None,
             reconnects: done.reconnects,
             gaps: done.gaps,

@@ -30,6 +30,8 @@ pub(crate) struct Query {
 /// An open stream.
 pub(crate) struct Source {
     cursor: RawBatchCursor,
+    /// Whether nothing was read but what came with the answer that opened it.
+    is_new: bool,
     /// Here, because a stream that is opened again sends an event's fragments from the first.
     pub(crate) reassembler: Reassembler,
 }
@@ -51,7 +53,7 @@ impl Source {
             .max_await_time(query.fetch.max_await)
             .batch();
         let cursor = within(patience, cursor).await.map_err(Opening::Server)?;
-        Ok(Self { cursor, reassembler: Reassembler::new(query.large_events) })
+        Ok(Self { cursor, is_new: true, reassembler: Reassembler::new(query.large_events) })
     }
 
     /// The token of the event that comes next, which is asked for without its documents; `None`
@@ -77,7 +79,10 @@ impl Source {
         // The first replies may be empty although there are events.
         for _ in 0..PEEKS {
             let batch = within(patience, cursor.try_next()).await.map_err(Opening::Server)?;
-            let Some(received) = batch.map(Received) else { break };
+            let Some(received) = batch.map(|batch| Received { batch, came_with_opening: false })
+            else {
+                break;
+            };
             let events = received.events().map_err(Opening::Ours)?;
             if let Some(event) = events.first() {
                 let token = ChangeEvent::from(*event).token();
@@ -93,7 +98,9 @@ impl Source {
         &mut self,
         patience: Duration,
     ) -> Result<Option<Received>, mongodb::error::Error> {
-        Ok(within(patience, self.cursor.try_next()).await?.map(Received))
+        let batch = within(patience, self.cursor.try_next()).await?;
+        let came_with_opening = std::mem::take(&mut self.is_new);
+        Ok(batch.map(|batch| Received { batch, came_with_opening }))
     }
 }
 
@@ -107,12 +114,17 @@ pub(crate) enum Opening {
 
 /// One reply of the server: `{cursor: {firstBatch | nextBatch, postBatchResumeToken, …},
 /// operationTime, …}`.
-pub(crate) struct Received(RawBatch);
+pub(crate) struct Received {
+    batch: RawBatch,
+    /// Whether it is the answer that opened the stream: nothing was waited for.
+    pub(crate) came_with_opening: bool,
+}
 
 impl Received {
     /// The events in order, borrowed from the reply.
     pub(crate) fn events(&self) -> Result<Vec<&RawDocument>, Error> {
-        let batch = self.0.doc_slices().map_err(|_| Error::BadReply { missing: "its batch" })?;
+        let batch =
+            self.batch.doc_slices().map_err(|_| Error::BadReply { missing: "its batch" })?;
         let mut events = Vec::new();
         for event in batch {
             let event = event.map_err(|_| Error::BadReply { missing: "a readable batch" })?;
@@ -123,7 +135,7 @@ impl Received {
 
     /// Where the stream continues after this batch.
     pub(crate) fn token(&self) -> Result<ResumeToken, Error> {
-        self.0
+        self.batch
             .as_raw_document()
             .get_document("cursor")
             .and_then(|cursor| cursor.get_document("postBatchResumeToken"))
@@ -133,6 +145,6 @@ impl Received {
 
     /// How far the source itself is.
     pub(crate) fn source_time(&self) -> Option<ClusterTime> {
-        self.0.as_raw_document().get_timestamp("operationTime").ok().map(Into::into)
+        self.batch.as_raw_document().get_timestamp("operationTime").ok().map(Into::into)
     }
 }
