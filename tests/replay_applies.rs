@@ -8,6 +8,7 @@
 mod again;
 mod definitions;
 mod documents;
+mod orders;
 mod outage;
 mod public;
 

@@ -70,7 +70,7 @@ fn insert(n: i32) -> RawDocumentBuf {
     RawDocumentBuf::try_from(&event).unwrap()
 }
 
-const ALL: [&str; 3] = ["insert", "update", "delete"];
+const ALL: [&str; 4] = ["insert", "update", "delete", "commitTransaction"];
 
 /// A server that answers such commands, once executed, with a write concern error.
 async fn unacknowledging(code: i32, mode: Document, commands: &[&str]) -> ReplicaSet {
@@ -142,15 +142,19 @@ async fn a_document_that_was_as_recorded_is_not_put_back() {
     assert_eq!((v, tally.divergent, tally.adapted), (Some(2), 0, 1), "{tally:?}");
 }
 
+/// A command by itself, and a transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_majority_has_is_not_taken_for_done() {
-    let target = unacknowledging(64, doc! {"skip": 2}, &ALL).await;
-    let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
-    let error = apply(sink, (0..5_000).map(insert).collect(), None).await.unwrap_err();
-    // Two commands of a thousand were let through.
-    let Error::Target(error) = error else { panic!("{error}") };
-    assert!(matches!(*error, TargetError::Away { .. }), "{error}");
-    assert_eq!(error.seq(), Seq::new(2_000));
+    for (command, let_through, events, named) in
+        [("insert", 0, 1_000, 0), ("commitTransaction", 1, 10_000, 4_096)]
+    {
+        let target = unacknowledging(64, doc! {"skip": let_through}, &[command]).await;
+        let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
+        let error = apply(sink, (0..events).map(insert).collect(), None).await.unwrap_err();
+        let Error::Target(error) = error else { panic!("{error}") };
+        assert!(matches!(*error, TargetError::Away { .. }), "{error}");
+        assert_eq!(error.seq(), Seq::new(named), "{command}");
+    }
 }
 
 /// A server that wants TLS closes connections too, but it has never answered on one.
@@ -193,8 +197,8 @@ async fn a_target_that_stays_away_is_right_up_to_the_event_that_is_named() {
     target.primary().await.unwrap();
     let kept = coll.count_documents(doc! {}).await.unwrap();
     let named = error.seq().get();
-    // Of the command that was under way some statements may have been executed.
-    assert!((named..=named + 1000).contains(&kept), "{named} named, {kept} kept");
+    // Of the transactions that were under way some may have been committed.
+    assert!((named..=named + 4096).contains(&kept), "{named} named, {kept} kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::io;
 
 use mongodb::error::{
     Error as DriverError, ErrorKind, RESUMABLE_CHANGE_STREAM_ERROR, RETRYABLE_WRITE_ERROR,
+    TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
 };
 
 use crate::{Deployment, Error, Refusal};
@@ -32,6 +33,8 @@ pub fn is_transient(error: &DriverError) -> bool {
         _ => {
             error.contains_label(RESUMABLE_CHANGE_STREAM_ERROR)
                 || error.contains_label(RETRYABLE_WRITE_ERROR)
+                || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+                || error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
                 || error_code(error).is_some_and(|code| TRANSIENT_CODES.contains(&code))
         }
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
+use changetape_replayer::sink::mongod::Order;
 use changetape_replayer::{
     AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions,
     Speed,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
@@ -79,6 +80,17 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     max_outage: Duration,
+    /// Which events a database gets in the order of the tape: those of each document, those of
+    /// each collection, or all
+    #[arg(
+        long,
+        value_name = "ORDER",
+        value_enum,
+        default_value_t,
+        env = "CHANGETAPE_ORDER",
+        help_heading = "Delivery"
+    )]
+    order: OrderArg,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -103,6 +115,25 @@ pub(crate) struct CatArgs {
     which: SelectionArgs,
     #[command(flatten)]
     shown: ShownArgs,
+}
+
+/// See [`Order`].
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum OrderArg {
+    #[default]
+    Document,
+    Namespace,
+    Global,
+}
+
+impl From<OrderArg> for Order {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::Document => Self::Document,
+            OrderArg::Namespace => Self::Namespace,
+            OrderArg::Global => Self::Global,
+        }
+    }
 }
 
 /// Which events of a tape take part.
@@ -180,6 +211,7 @@ impl ReplayArgs {
             shown: self.shown.shown(),
             overwrite: if self.overwrite { Overwrite::Always } else { Overwrite::Never },
             max_outage: Some(self.max_outage),
+            order: self.order.into(),
         }
     }
 }

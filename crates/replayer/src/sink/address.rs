@@ -9,7 +9,7 @@ use changetape_deployment::{Deployment, redact};
 
 use super::Sink;
 use super::lines::{LinesSink, Overwrite, Shown};
-use super::mongod::MongodSink;
+use super::mongod::{MongodSink, Order};
 use super::null::NullSink;
 use crate::Error;
 
@@ -36,6 +36,8 @@ pub struct SinkOptions {
     pub overwrite: Overwrite,
     /// How long to wait for a deployment that goes away; a minute if `None`.
     pub max_outage: Option<Duration>,
+    /// Which events a database gets in the order of the tape.
+    pub order: Order,
 }
 
 impl SinkAddress {
@@ -45,11 +47,11 @@ impl SinkAddress {
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
     pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage } = *options;
+        let SinkOptions { shown, overwrite, max_outage, order } = *options;
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
-                let sink = MongodSink::new(deployment).await?;
+                let sink = MongodSink::new(deployment).await?.with_order(order);
                 Box::new(match max_outage {
                     Some(max_outage) => sink.with_max_outage(max_outage),
                     None => sink,

@@ -34,12 +34,17 @@
 
 mod definition;
 mod error;
+mod identity;
 mod public_update;
 mod reply;
 mod run;
 mod statement;
 mod target;
+mod transact;
+mod window;
 
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use changetape_core::{Namespace, OperationType, Seq};
@@ -52,14 +57,26 @@ use crate::summary::{Divergence, Tally};
 use crate::{Error, Stop};
 pub use error::TargetError;
 use reply::Reply;
-use run::{Planned, Run};
+use run::{Planned, Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
+pub use window::Order;
+use window::Regrouping;
+
+/// How many transactions run at the same time, unless told: while one waits for a majority, the
+/// server executes the other.
+pub const WORKERS: usize = 2;
 
 /// Applies events to a MongoDB deployment.
 pub struct MongodSink {
     target: Target,
     form: Form,
+    order: Order,
+    /// What the target's collections let be done, as far as it was asked since they may have
+    /// changed.
+    regrouping: HashMap<Namespace, Regrouping>,
+    /// How many transactions run at the same time.
+    transactions: usize,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -93,7 +110,16 @@ impl MongodSink {
     pub async fn new(deployment: Deployment) -> Result<Self, Error> {
         let sharded = deployment.topology() == Topology::Sharded;
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
-        Ok(Self { target, form: Form { sharded, ..Form::default() } })
+        let form = Form { sharded, ..Form::default() };
+        let (order, regrouping) = (Order::default(), HashMap::new());
+        Ok(Self { target, form, order, regrouping, transactions: WORKERS })
+    }
+
+    /// Which events keep the order that they have on the tape; those of one document unless told.
+    #[must_use]
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// How long to wait for the target when it goes away; a minute unless told.
@@ -103,7 +129,14 @@ impl MongodSink {
         self
     }
 
-    /// Applies as many events, from the first on, as one command takes.
+    /// How many transactions apply events at the same time; [`WORKERS`] unless told.
+    #[must_use]
+    pub fn with_workers(mut self, workers: NonZeroUsize) -> Self {
+        self.transactions = workers.get();
+        self
+    }
+
+    /// Applies as many events, from the first on, as are done at once.
     fn apply(
         &mut self,
         due: &[Outgoing<'_>],
@@ -119,6 +152,20 @@ impl MongodSink {
         if !subject.operation.is_document_change() {
             return self.define(first, &subject, tally, stop);
         }
+        if self.target.has_transactions() {
+            let taken = self.transact(due, &subject, tally, stop)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+        }
+        self.run(due, tally, stop)
+    }
+
+    /// Applies as many events, from the first on, which changes a document, as one command takes.
+    fn run(&mut self, due: &[Outgoing<'_>], tally: &mut Tally, stop: &Stop) -> Result<usize, Halt> {
+        let Some(subject) = due.first().map(Subject::of).transpose()?.flatten() else {
+            return Ok(due.len());
+        };
         let mut prepared = 0;
         loop {
             let taken = self.change(due, &subject, &mut prepared, tally, stop)?;
@@ -137,6 +184,7 @@ impl MongodSink {
         stop: &Stop,
     ) -> Result<usize, Halt> {
         use definition::{Found, Plan};
+        self.regrouping.clear();
         let quorum = self.target.quorum();
         let plan =
             definition::plan(&outgoing.event, &subject.operation, &subject.namespace, quorum);
@@ -176,7 +224,7 @@ impl MongodSink {
     ) -> Result<usize, Halt> {
         let mut run = Run::gather(due, &subject.namespace, self.form, *prepared)?;
         let number = self.target.next_transaction();
-        let command = run.command(number).map_err(Error::event(subject.seq))?;
+        let command = run.command(Terms::Alone(number)).map_err(Error::event(subject.seq))?;
         let db = &subject.namespace.db;
         let reply = self.target.write(db, &command, stop);
         let reply = reply.map_err(|trouble| self.failure(subject, trouble))?;

@@ -17,6 +17,7 @@ use bson::raw::RawDocumentBuf;
 use changetape_core::raw::{DocumentWriter, kind};
 use changetape_core::{Namespace, Seq};
 
+use super::identity::Identity;
 use super::statement::{self, Command, Effect, Form};
 use super::target::write_concern;
 use crate::Error;
@@ -24,15 +25,25 @@ use crate::page::Outgoing;
 
 /// The most statements in one command. The server's own limit is 100 000; beyond a thousand
 /// there is nothing left to gain, and a stop or a failure is noticed later.
-const MAX_STATEMENTS: usize = 1000;
+pub(super) const MAX_STATEMENTS: usize = 1000;
 
 /// The most bytes of statements in one command, unless a single one has more. A command that
 /// is one document may have 16 MiB and 16 KiB over, as the largest document with its command
 /// around it must fit.
-const MAX_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
 
 /// What a statement has at most besides the bytes of its event.
-const STATEMENT_OVERHEAD: usize = 256;
+pub(super) const STATEMENT_OVERHEAD: usize = 256;
+
+/// How a command is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Terms {
+    /// By itself, under a number of the session by which the server knows it again; `None` where
+    /// it keeps no account of them.
+    Alone(Option<i64>),
+    /// In a transaction, which has a number and a write concern of its own.
+    InTransaction,
+}
 
 /// What a statement is about.
 #[derive(Debug)]
@@ -79,7 +90,7 @@ impl Run {
             if !fits || run.planned.len() >= MAX_STATEMENTS {
                 break;
             }
-            if its == Command::Update && !documents.insert(statement::id(event).map_err(&bad)?) {
+            if its == Command::Update && !documents.insert(Identity::of(event).map_err(&bad)?) {
                 break;
             }
             let statements = statement::statements(event, its, form).map_err(&bad)?;
@@ -102,16 +113,28 @@ impl Run {
         self.command == Command::Insert
     }
 
+    /// How many documents the statements find, or put there, where all of them are as recorded; what
+    /// is to be deleted may be gone.
+    pub(super) fn wants(&self) -> u64 {
+        let deletes = self.command == Command::Delete;
+        if deletes { 0 } else { self.planned.len() as u64 }
+    }
+
+    /// Whether there is an event of several statements: a document that is missing is missing to
+    /// each.
+    pub(super) fn prepares(&self) -> bool {
+        self.planned.iter().any(|planned| planned.effect == Effect::Prepare)
+    }
+
     /// The statements, in the order of the command.
     pub(super) fn planned(&self) -> &[Planned] {
         &self.planned
     }
 
-    /// Takes the command out, to be run as the session's transaction of that number; `None`
-    /// where the target keeps no account of them.
+    /// Takes the command out.
     pub(super) fn command(
         &mut self,
-        number: Option<i64>,
+        terms: Terms,
     ) -> Result<RawDocumentBuf, changetape_core::Error> {
         let mut writer = std::mem::take(&mut self.writer);
         writer.close();
@@ -120,14 +143,16 @@ impl Run {
             // The documents passed, or were let pass, where they were recorded.
             writer.value(kind::BOOLEAN, b"bypassDocumentValidation", &[1]);
         }
-        write_concern(&mut writer);
-        if let Some(number) = number {
-            writer.value(kind::INT64, b"txnNumber", &number.to_le_bytes());
+        if let Terms::Alone(number) = terms {
+            write_concern(&mut writer);
+            if let Some(number) = number {
+                writer.value(kind::INT64, b"txnNumber", &number.to_le_bytes());
+            }
         }
         writer.finish()
     }
 
-    fn begin(command: Command, namespace: &Namespace) -> Self {
+    pub(super) fn begin(command: Command, namespace: &Namespace) -> Self {
         let (verb, statements): (&[u8], &[u8]) = match command {
             Command::Insert => (b"insert", b"documents"),
             Command::Update => (b"update", b"updates"),
@@ -139,7 +164,7 @@ impl Run {
         Self { command, writer, planned: Vec::new() }
     }
 
-    fn push(&mut self, event: usize, seq: Seq, statement: statement::Statement) {
+    pub(super) fn push(&mut self, event: usize, seq: Seq, statement: statement::Statement) {
         let name = self.planned.len().to_string();
         self.writer.value(kind::DOCUMENT, name.as_bytes(), &statement.bytes);
         let statement::Statement { effect, query, inexact, .. } = statement;

@@ -15,7 +15,7 @@ use changetape_core::{ChangeEvent, Error, OperationType};
 
 use super::public_update;
 
-const WHAT: &str = "the event";
+pub(super) const WHAT: &str = "the event";
 
 /// The BSON type of a `Timestamp`.
 const TIMESTAMP: u8 = 0x11;
@@ -177,12 +177,9 @@ fn query(event: &ChangeEvent<'_>, form: Form) -> Result<RawDocumentBuf, Error> {
     writer.finish()
 }
 
-/// The type and the bytes of the `_id` of an event's document. On a sharded cluster too it
-/// stands for the document, whose other shard key fields an update may change.
-pub(super) fn id<'e>(event: &'e ChangeEvent<'_>) -> Result<(u8, &'e [u8]), Error> {
-    let key = event.document_key()?.ok_or(Error::MissingField { field: "documentKey" })?;
-    let id = id_in(key)?;
-    Ok((id.kind, id.value))
+/// The `_id` of an event's document.
+pub(super) fn id<'e>(event: &'e ChangeEvent<'_>) -> Result<Element<'e>, Error> {
+    id_in(event.document_key()?.ok_or(Error::MissingField { field: "documentKey" })?)
 }
 
 fn id_in(key: &RawDocument) -> Result<Element<'_>, Error> {

@@ -1,10 +1,12 @@
 //! `Target`: running commands on the deployment, through outages.
 //!
-//! One session, one command at a time. A command that gets no answer, or the answer that this
+//! One session, one command at a time, or one transaction. A command that gets no answer, or the answer that this
 //! node is not the primary (any more), is sent again, the same bytes, until it is answered,
 //! a stop is requested or [`MAX_OUTAGE`] has passed since the first attempt began. Commands for documents carry a
 //! transaction number, by which the server knows what it has executed already; commands for
 //! collections are such that finding their work done is no failure (see `definition`).
+
+mod transaction;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -33,9 +35,9 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Pauses between attempts, from the first to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How long the server waits for a majority before it says that there is none, in
-/// milliseconds; the command is then sent again, which waits anew.
-const MAJORITY_WAIT: i32 = 10_000;
+/// How long the server waits for a majority before it says that there is none; the command is then
+/// sent again, which waits anew.
+const MAJORITY_WAIT: Duration = Duration::from_secs(10);
 
 /// Write concern errors after which the same command is sent again: no majority in time
 /// (64), and a primary that is one no longer, or is shutting down.
@@ -80,11 +82,48 @@ struct Outage {
 }
 
 /// One attempt.
-enum Attempt {
-    Answered(Document),
+enum Attempt<T> {
+    Answered(T),
+    /// The server said no.
+    Refused(Refusal),
+    /// It is no majority's, or no primary any more.
+    Away(Error),
     Failed(mongodb::error::Error),
     NoAnswer,
     Stopped,
+}
+
+/// How long an attempt waits for an answer.
+#[derive(Clone, Copy)]
+struct Wait<'a> {
+    limit: Option<Instant>,
+    stop: &'a Stop,
+}
+
+impl Wait<'_> {
+    async fn for_answer<T>(
+        self,
+        answer: impl Future<Output = Result<T, mongodb::error::Error>>,
+    ) -> Attempt<T> {
+        let mut answer = pin!(answer);
+        let mut stop_seen: Option<Instant> = None;
+        loop {
+            match tokio::time::timeout(SLICE, &mut answer).await {
+                Ok(Ok(answer)) => return Attempt::Answered(answer),
+                Ok(Err(error)) => return Attempt::Failed(error),
+                Err(_) if self.stop.is_requested() => {
+                    if stop_seen.get_or_insert_with(Instant::now).elapsed() >= STOP_GRACE {
+                        return Attempt::Stopped;
+                    }
+                }
+                Err(_) => {
+                    if self.limit.is_some_and(|limit| Instant::now() >= limit) {
+                        return Attempt::NoAnswer;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Whether an answer is waited for without end.
@@ -163,7 +202,7 @@ impl Target {
         writer.close();
         writer.int32(b"limit", 1);
         writer.value(kind::BOOLEAN, b"singleBatch", &[1]);
-        Ok(self.first_of_batch(&namespace.db, writer, stop)?.is_some())
+        Ok(!self.batch(&namespace.db, writer, stop)?.is_empty())
     }
 
     /// What kind of collection there is under a name, and its options: an entry of
@@ -178,25 +217,39 @@ impl Target {
         writer.open(kind::DOCUMENT, b"filter");
         writer.string(b"name", namespace.coll.as_deref().unwrap_or_default().as_bytes());
         writer.close();
-        self.first_of_batch(&namespace.db, writer, stop)
+        Ok(self.batch(&namespace.db, writer, stop)?.into_iter().next())
     }
 
-    fn first_of_batch(
+    /// A collection's indexes: entries of `listIndexes`. None if there is no such collection.
+    pub(super) fn indexes(
+        &mut self,
+        namespace: &Namespace,
+        stop: &Stop,
+    ) -> Result<Vec<Document>, Trouble> {
+        let mut writer = DocumentWriter::new();
+        writer.string(b"listIndexes", namespace.coll.as_deref().unwrap_or_default().as_bytes());
+        match self.batch(&namespace.db, writer, stop) {
+            // A view has none.
+            Err(Trouble::Refused(_)) => Ok(Vec::new()),
+            indexes => indexes,
+        }
+    }
+
+    /// The first batch of a cursor, which is all of what is asked for here.
+    fn batch(
         &mut self,
         db: &str,
         writer: DocumentWriter,
         stop: &Stop,
-    ) -> Result<Option<Document>, Trouble> {
+    ) -> Result<Vec<Document>, Trouble> {
         let command = RawDocumentBuf::from_bytes(writer.into_bytes())
             .map_err(|error| Trouble::Failed(self.failed(&error.to_string())))?;
-        let reply = self.run(db, &command, Patience::Bounded, stop)?;
-        let first = reply
-            .get_document("cursor")
-            .and_then(|cursor| cursor.get_array("firstBatch"))
-            .ok()
-            .and_then(|batch| batch.first())
-            .and_then(|entry| entry.as_document());
-        Ok(first.cloned())
+        let mut reply = self.run(db, &command, Patience::Bounded, stop)?;
+        let cursor = reply.get_document_mut("cursor");
+        let batch =
+            cursor.and_then(|cursor| cursor.get_array_mut("firstBatch")).map(std::mem::take);
+        let batch = batch.unwrap_or_default().into_iter();
+        Ok(batch.filter_map(|entry| bson::Bson::as_document(&entry).cloned()).collect())
     }
 
     fn run(
@@ -206,6 +259,29 @@ impl Target {
         patience: Patience,
         stop: &Stop,
     ) -> Result<Document, Trouble> {
+        self.persist(patience, stop, async |target: &mut Self, wait: Wait<'_>| {
+            let database = target.deployment.client().database(db);
+            let run = database.run_raw_command(command.clone()).session(&mut target.session);
+            match wait.for_answer(run.into_future()).await {
+                Attempt::Answered(reply) => match concern(&reply) {
+                    None => Attempt::Answered(reply),
+                    Some(refusal) if TRY_AGAIN.contains(&refusal.code) => {
+                        Attempt::Away(target.failed(&refusal.to_string()))
+                    }
+                    Some(refusal) => Attempt::Refused(refusal),
+                },
+                attempt => attempt,
+            }
+        })
+    }
+
+    /// Tries until there is an answer that waiting does not change.
+    fn persist<T>(
+        &mut self,
+        patience: Patience,
+        stop: &Stop,
+        mut attempt: impl AsyncFnMut(&mut Self, Wait<'_>) -> Attempt<T>,
+    ) -> Result<T, Trouble> {
         let mut outage: Option<Outage> = None;
         let mut pause = PAUSES.0;
         loop {
@@ -214,21 +290,17 @@ impl Target {
             // An outage has its end, however many attempts it takes.
             let since = outage.as_ref().map_or(started, |outage| outage.since);
             let limit = (patience == Patience::Bounded).then(|| since + self.max_outage);
-            let cause = match runtime.block_on(self.attempt(db, command, limit, stop)) {
+            let cause = match runtime.block_on(attempt(self, Wait { limit, stop })) {
                 Attempt::Stopped => return Err(Trouble::Stopped),
-                Attempt::Answered(reply) => match concern(&reply) {
-                    None => {
-                        if let Some(outage) = outage {
-                            let away = outage.since.elapsed().as_secs_f64();
-                            tracing::info!("the target is back after {away:.1} s");
-                        }
-                        return Ok(reply);
+                Attempt::Answered(answer) => {
+                    if let Some(outage) = outage {
+                        let away = outage.since.elapsed().as_secs_f64();
+                        tracing::info!("the target is back after {away:.1} s");
                     }
-                    Some(refusal) if TRY_AGAIN.contains(&refusal.code) => {
-                        self.failed(&refusal.to_string())
-                    }
-                    Some(refusal) => return Err(Trouble::Refused(refusal)),
-                },
+                    return Ok(answer);
+                }
+                Attempt::Refused(refusal) => return Err(Trouble::Refused(refusal)),
+                Attempt::Away(cause) => cause,
                 Attempt::Failed(error) => {
                     let transient = is_transient(&error);
                     match self.deployment.explain(error, "apply events") {
@@ -268,35 +340,6 @@ impl Target {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        db: &str,
-        command: &RawDocumentBuf,
-        limit: Option<Instant>,
-        stop: &Stop,
-    ) -> Attempt {
-        let database = self.deployment.client().database(db);
-        let run = database.run_raw_command(command.clone()).session(&mut self.session);
-        let mut run = pin!(run.into_future());
-        let mut stop_seen: Option<Instant> = None;
-        loop {
-            match tokio::time::timeout(SLICE, &mut run).await {
-                Ok(Ok(reply)) => return Attempt::Answered(reply),
-                Ok(Err(error)) => return Attempt::Failed(error),
-                Err(_) if stop.is_requested() => {
-                    if stop_seen.get_or_insert_with(Instant::now).elapsed() >= STOP_GRACE {
-                        return Attempt::Stopped;
-                    }
-                }
-                Err(_) => {
-                    if limit.is_some_and(|limit| Instant::now() >= limit) {
-                        return Attempt::NoAnswer;
-                    }
-                }
-            }
-        }
-    }
-
     fn failed(&self, cause: &str) -> Error {
         Error::Failed {
             hosts: self.hosts().to_owned(),
@@ -310,7 +353,7 @@ impl Target {
 pub(super) fn write_concern(writer: &mut DocumentWriter) {
     writer.open(kind::DOCUMENT, b"writeConcern");
     writer.string(b"w", b"majority");
-    writer.int32(b"wtimeout", MAJORITY_WAIT);
+    writer.int32(b"wtimeout", i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX));
     writer.close();
 }
 

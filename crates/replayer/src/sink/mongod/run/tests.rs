@@ -43,7 +43,7 @@ fn gather(events: Vec<Document>, form: Form) -> Run {
 }
 
 fn command(mut run: Run) -> Document {
-    Document::try_from(run.command(Some(7)).unwrap()).unwrap()
+    Document::try_from(run.command(Terms::Alone(Some(7))).unwrap()).unwrap()
 }
 
 fn statement(event: Document, form: Form) -> Document {
@@ -223,7 +223,7 @@ fn bytes_are_copied_whatever_they_mean() {
     event.append(bson::cstr!("fullDocument"), document.clone());
     let due = [Outgoing { seq: Seq::ZERO, event: ChangeEvent::from(event) }];
     let mut run = Run::gather(&due, &Namespace::collection("a", "b"), Form::default(), 0).unwrap();
-    let command = run.command(None).unwrap();
+    let command = run.command(Terms::Alone(None)).unwrap();
     let sent = command.get_array("documents").unwrap().get_document(0).unwrap();
     assert_eq!(sent.as_bytes(), document.as_bytes());
     assert!(command.get("txnNumber").unwrap().is_none());

@@ -1,0 +1,137 @@
+//! Several commands as one transaction.
+//!
+//! Each attempt has a session of its own. Where the answer to a commit is lost, the commit is sent
+//! again, which the server answers as it did before, or says that there was none: then everything is
+//! executed again. Source: the drivers' transactions specification.
+
+use bson::Document;
+use bson::raw::RawDocumentBuf;
+use changetape_deployment::{Deployment, Topology, is_transient};
+use futures_util::future::join_all;
+use mongodb::ClientSession;
+use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::options::WriteConcern;
+
+use super::{MAJORITY_WAIT, Patience, Target, Trouble, Wait};
+use crate::Stop;
+
+/// Commands, each for a database.
+type Commands = Vec<(String, RawDocumentBuf)>;
+
+/// What became of a transaction.
+#[derive(Debug, Default)]
+pub(in crate::sink::mongod) struct Transacted {
+    /// To its commands.
+    pub(in crate::sink::mongod) replies: Vec<Document>,
+    /// Whether all of it is done; otherwise nothing is, and the last reply says why.
+    pub(in crate::sink::mongod) is_committed: bool,
+    /// Whether the server refused what no reply says.
+    pub(in crate::sink::mongod) is_impossible: bool,
+}
+
+/// How far a transaction is, over all attempts.
+enum Stage {
+    NotBegun,
+    /// Its commands were executed, and it is not committed, or it is not known whether.
+    Executed(ClientSession, Transacted),
+    Done(Transacted),
+}
+
+impl Target {
+    /// Whether commands can be run in transactions: see [`transact`](Self::transact).
+    pub(in crate::sink::mongod) fn has_transactions(&self) -> bool {
+        matches!(self.deployment.topology(), Topology::ReplicaSet(_))
+    }
+
+    /// Runs commands for documents in transactions, all of these at the same time. Of each, all is
+    /// done, and once, or nothing: after the first reply that is not accepted, which is then the
+    /// last, the rest is not tried.
+    pub(in crate::sink::mongod) fn transact(
+        &mut self,
+        transactions: &[Commands],
+        is_accepted: impl Fn(usize, usize, &Document) -> bool,
+        stop: &Stop,
+    ) -> Result<Vec<Transacted>, Trouble> {
+        let mut stages: Vec<Stage> = transactions.iter().map(|_| Stage::NotBegun).collect();
+        let is_accepted = &is_accepted;
+        self.persist(Patience::Bounded, stop, async |target: &mut Self, wait: Wait<'_>| {
+            let of = stages.iter_mut().zip(transactions).enumerate();
+            let attempts = of.map(|(number, (stage, commands))| {
+                let is_accepted = move |at: usize, reply: &_| is_accepted(number, at, reply);
+                advance(&target.deployment, stage, commands, is_accepted)
+            });
+            let all = async { join_all(attempts).await.into_iter().collect::<Result<(), _>>() };
+            wait.for_answer(all).await
+        })?;
+        let done = stages.into_iter().map(|stage| match stage {
+            Stage::Done(transacted) => transacted,
+            Stage::NotBegun | Stage::Executed(..) => Transacted::default(),
+        });
+        Ok(done.collect())
+    }
+}
+
+/// Brings a transaction to its end; after an error it can be tried again from where it is.
+async fn advance(
+    deployment: &Deployment,
+    stage: &mut Stage,
+    commands: &Commands,
+    is_accepted: impl Fn(usize, &Document) -> bool,
+) -> Result<(), Error> {
+    let (mut session, transacted) = match std::mem::replace(stage, Stage::NotBegun) {
+        Stage::Done(transacted) => {
+            *stage = Stage::Done(transacted);
+            return Ok(());
+        }
+        Stage::Executed(session, transacted) => (session, transacted),
+        Stage::NotBegun => execute(deployment, commands, is_accepted).await?,
+    };
+    if transacted.is_committed {
+        if let Err(error) = session.commit_transaction().await {
+            if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+                // What the server says to that next decides.
+                *stage = Stage::Executed(session, transacted);
+            }
+            return Err(error);
+        }
+    } else {
+        // After a failure the server has done so by itself, and says that it knows of none.
+        let _ = session.abort_transaction().await;
+    }
+    *stage = Stage::Done(transacted);
+    Ok(())
+}
+
+/// Executes the commands; what is then to be committed says so.
+async fn execute(
+    deployment: &Deployment,
+    commands: &Commands,
+    is_accepted: impl Fn(usize, &Document) -> bool,
+) -> Result<(ClientSession, Transacted), Error> {
+    // Its own, from the driver's pool: one that is dropped half-way is aborted.
+    let mut session = deployment.client().start_session().await?;
+    let mut concern = WriteConcern::majority();
+    concern.w_timeout = Some(MAJORITY_WAIT);
+    session.start_transaction().write_concern(concern).await?;
+    let mut transacted = Transacted::default();
+    for (number, (db, command)) in commands.iter().enumerate() {
+        let database = deployment.client().database(db);
+        match database.run_raw_command(command.clone()).session(&mut session).await {
+            Ok(reply) => {
+                let accepted = is_accepted(number, &reply);
+                transacted.replies.push(reply);
+                if !accepted {
+                    return Ok((session, transacted));
+                }
+            }
+            Err(error) if is_transient(&error) => return Err(error),
+            Err(error) => {
+                tracing::debug!("no transaction takes it: {error}");
+                transacted.is_impossible = true;
+                return Ok((session, transacted));
+            }
+        }
+    }
+    transacted.is_committed = true;
+    Ok((session, transacted))
+}

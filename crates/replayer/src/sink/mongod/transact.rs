@@ -1,0 +1,212 @@
+//! A window of events applied in transactions.
+//!
+//! What one of them takes is there at once, and once, whatever happens to the connection or to the
+//! primary; and a server takes less of its time for it than for the same statements one command
+//! after the other.
+//!
+//! What a transaction does not take is applied otherwise, step by step: with documents expected to be
+//! there; with each collection's events in the order of the tape; in the end one command after the
+//! other in runs, which end before the event that is at fault, and find out which documents are
+//! missing. What the others took stays: its events are of other documents.
+
+use bson::Document;
+use changetape_core::Namespace;
+
+use super::reply::Reply;
+use super::run::Terms;
+use super::window::{Order, Regrouping, Share, Window};
+use super::{Halt, MongodSink, Subject};
+use crate::page::Outgoing;
+use crate::summary::Tally;
+use crate::{Error, Stop};
+
+/// What became of a share.
+enum Outcome {
+    Done(Vec<Reply>),
+    /// A document that was to be inserted is there.
+    Taken,
+    /// Something in it was refused, or a document was missing.
+    Refused,
+    /// No transaction takes it.
+    Impossible,
+}
+
+impl MongodSink {
+    /// Applies a window of events. 0 taken if that is one command, which is as good by itself, or
+    /// nothing that a transaction takes.
+    pub(super) fn transact(
+        &mut self,
+        due: &[Outgoing<'_>],
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        let (form, order, transactions) = (self.form, self.order, self.transactions);
+        let regrouping = |ns: &Namespace| self.regrouping(ns, subject, stop);
+        let mut window = Window::gather(due, form, order, transactions, regrouping)?;
+        if window.is_one_command() {
+            return Ok(0);
+        }
+        let outcomes = self.execute(&mut window.shares, subject, tally, stop)?;
+        // What is done is told first: another may end the replay.
+        let mut left = Vec::new();
+        for (share, outcome) in window.shares.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Done(replies) => {
+                    self.settle_share(share, &replies, subject, tally, stop)?
+                }
+                outcome => left.push((share, outcome)),
+            }
+        }
+        for (share, outcome) in left {
+            let share: Vec<Outgoing<'_>> =
+                share.events.iter().filter_map(|&at| due.get(at).cloned()).collect();
+            self.apply_share(&share, outcome, tally, stop)?;
+        }
+        Ok(window.events)
+    }
+
+    /// Applies what a transaction did not take.
+    fn apply_share(
+        &mut self,
+        due: &[Outgoing<'_>],
+        mut outcome: Outcome,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        let Some(subject) = due.first().map(Subject::of).transpose()?.flatten() else {
+            return Ok(());
+        };
+        let mut order = self.order;
+        loop {
+            match outcome {
+                Outcome::Done(_) => return Ok(()),
+                Outcome::Taken if !self.form.documents_exist => self.form.documents_exist = true,
+                // Another document may have to give up first what is unique.
+                Outcome::Taken | Outcome::Refused if order == Order::Document => {
+                    order = Order::Namespace;
+                }
+                _ => return self.apply_in_runs(due, tally, stop),
+            }
+            let form = self.form;
+            let regrouping = |ns: &Namespace| self.regrouping(ns, &subject, stop);
+            let mut window = Window::gather(due, form, order, 1, regrouping)?;
+            let outcomes = self.execute(&mut window.shares, &subject, tally, stop)?;
+            outcome = match (window.shares.first(), outcomes.into_iter().next()) {
+                (Some(share), Some(Outcome::Done(replies))) if window.events == due.len() => {
+                    self.settle_share(share, &replies, &subject, tally, stop)?;
+                    Outcome::Done(replies)
+                }
+                (_, Some(outcome)) => outcome,
+                _ => Outcome::Impossible,
+            };
+        }
+    }
+
+    fn apply_in_runs(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        let mut left = due;
+        while !left.is_empty() {
+            let taken = self.run(left, tally, stop)?;
+            left = left.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Runs each share as a transaction.
+    fn execute(
+        &mut self,
+        shares: &mut [Share],
+        subject: &Subject,
+        tally: &Tally,
+        stop: &Stop,
+    ) -> Result<Vec<Outcome>, Halt> {
+        let mut transactions = Vec::with_capacity(shares.len());
+        for share in &mut *shares {
+            let mut commands = Vec::with_capacity(share.groups.len());
+            for group in &mut share.groups {
+                let command = group.run.command(Terms::InTransaction);
+                let command = command.map_err(Error::event(subject.seq))?;
+                commands.push((group.namespace.db.clone(), command));
+            }
+            transactions.push(commands);
+        }
+        let lists = tally.wants_divergences();
+        // Which document is missing is found out before a later event brings it.
+        let is_accepted = |share: usize, group: usize, reply: &Document| {
+            let group = shares.get(share).and_then(|share| share.groups.get(group));
+            Reply::read(reply).zip(group).is_some_and(|(reply, group)| {
+                let misses = reply.n < group.run.wants();
+                reply.first_error().is_none() && !(misses && (lists || group.run.prepares()))
+            })
+        };
+        let done = self.target.transact(&transactions, is_accepted, stop);
+        let done = done.map_err(|trouble| self.failure(subject, trouble))?;
+        let mut outcomes = Vec::with_capacity(shares.len());
+        for (share, transacted) in shares.iter().zip(&done) {
+            let mut replies = Vec::with_capacity(transacted.replies.len());
+            for reply in &transacted.replies {
+                replies.push(Reply::read(reply).ok_or_else(|| self.nonsense(subject, reply))?);
+            }
+            let inserts =
+                |at: usize| share.groups.get(at).is_some_and(|group| group.run.is_insert());
+            let last = replies.len().checked_sub(1).filter(|&at| inserts(at));
+            let error = last.and_then(|at| replies.get(at)?.first_error());
+            outcomes.push(if transacted.is_committed {
+                Outcome::Done(replies)
+            } else if transacted.is_impossible {
+                Outcome::Impossible
+            } else if error.is_some_and(|error| error.is_taken_id()) {
+                Outcome::Taken
+            } else {
+                Outcome::Refused
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Tells what the replies say about the state of the target.
+    fn settle_share(
+        &mut self,
+        share: &Share,
+        replies: &[Reply],
+        subject: &Subject,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        for (group, reply) in share.groups.iter().zip(replies) {
+            let Some(first) = group.run.planned().first() else { continue };
+            let namespace = group.namespace.clone();
+            let subject = Subject { seq: first.seq, namespace, ..subject.clone() };
+            self.settle(group.run.planned(), reply, &subject, tally, stop)?;
+        }
+        Ok(())
+    }
+
+    /// What a collection lets be done with its events.
+    fn regrouping(
+        &mut self,
+        ns: &Namespace,
+        subject: &Subject,
+        stop: &Stop,
+    ) -> Result<Regrouping, Halt> {
+        if let Some(known) = self.regrouping.get(ns) {
+            return Ok(*known);
+        }
+        let collection = self.target.collection(ns, stop);
+        let found = match collection.map_err(|trouble| self.failure(subject, trouble))? {
+            Some(collection) => {
+                let indexes = self.target.indexes(ns, stop);
+                let indexes = indexes.map_err(|trouble| self.failure(subject, trouble))?;
+                Regrouping::of(&collection, &indexes)
+            }
+            None => Regrouping::Free,
+        };
+        self.regrouping.insert(ns.clone(), found);
+        Ok(found)
+    }
+}

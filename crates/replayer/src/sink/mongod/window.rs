@@ -1,0 +1,215 @@
+//! `Window`: the events at the front, regrouped into few commands, for one transaction or several
+//! that run at the same time.
+//!
+//! Pure: events in, commands out.
+//!
+//! ```text
+//! tape     insert 1 · update 1 · insert 2 · delete 1 · update 2
+//! window   insert 1, 2 │ update 1, 2 │ delete 1
+//! ```
+//! Runs of one kind are short on most tapes, and each would be a round trip. What has to keep its
+//! order is told by [`Order`]. An event goes into the first command of its kind and namespace that
+//! does not come before what it has to follow; within a command statements are executed in order.
+//! So each document's events keep theirs. Several transactions share a window by its documents; a
+//! collection in whose unique indexes they may be in each other's way is in one of them.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use bson::Document;
+use changetape_core::Namespace;
+
+use super::identity::Identity;
+use super::run::{MAX_BYTES, MAX_STATEMENTS, Run, STATEMENT_OVERHEAD};
+use super::statement::{self, Command, Form};
+use crate::Error;
+use crate::page::Outgoing;
+
+/// The most events in a window, and the most bytes, unless a single event has more: what a server
+/// has to hold until the transaction ends, and what is done again if it cannot.
+const MAX_EVENTS: usize = 4096;
+const MAX_WINDOW_BYTES: usize = 16 << 20;
+
+/// Which events keep the order that they have on the tape.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those of one document.
+    #[default]
+    Document,
+    /// Those of one collection.
+    Namespace,
+    /// All.
+    Global,
+}
+
+/// What may be done with the events of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Regrouping {
+    /// Whatever keeps each document's order.
+    Free,
+    /// The same, in one transaction: in unique indexes its documents may be in each other's way.
+    Together,
+    /// Nothing among themselves: it has a collation, which decides what is the same document.
+    InOrder,
+    /// They cannot be in a transaction: it is capped.
+    Alone,
+}
+
+impl Regrouping {
+    /// By a collection's entry of `listCollections` and those of `listIndexes`.
+    pub(super) fn of(collection: &Document, indexes: &[Document]) -> Self {
+        let options = collection.get_document("options").ok();
+        let has = |option| options.is_some_and(|options| options.contains_key(option));
+        let is_unique = |index: &Document| index.get_bool("unique").unwrap_or(false);
+        if has("capped") {
+            Self::Alone
+        } else if has("collation") {
+            Self::InOrder
+        } else if indexes.iter().any(is_unique) {
+            Self::Together
+        } else {
+            Self::Free
+        }
+    }
+}
+
+/// One command.
+pub(super) struct Group {
+    pub(super) namespace: Namespace,
+    pub(super) run: Run,
+    command: Command,
+    bytes: usize,
+}
+
+/// What is applied at once.
+pub(super) struct Window {
+    /// What each transaction takes; they may run at the same time.
+    pub(super) shares: Vec<Share>,
+    /// How many events.
+    pub(super) events: usize,
+}
+
+/// What one transaction takes.
+#[derive(Default)]
+pub(super) struct Share {
+    /// In the order of their execution.
+    pub(super) groups: Vec<Group>,
+    /// Which of the events that were offered, in the order of the tape.
+    pub(super) events: Vec<usize>,
+}
+
+impl Window {
+    /// Gathers events from the first on, as long as they change documents and there is room, for
+    /// at most so many transactions.
+    ///
+    /// `regrouping` says what a collection lets be done with its events.
+    pub(super) fn gather<E: From<Error>>(
+        due: &[Outgoing<'_>],
+        form: Form,
+        order: Order,
+        transactions: usize,
+        mut regrouping: impl FnMut(&Namespace) -> Result<Regrouping, E>,
+    ) -> Result<Self, E> {
+        let mut shares = Vec::new();
+        shares.resize_with(transactions.max(1), Share::default);
+        let mut window = Self { shares, events: 0 };
+        let mut namespaces: Vec<(Namespace, Regrouping)> = Vec::new();
+        // The last command with an event that has to come before.
+        let mut of_document = HashMap::new();
+        let mut of_namespace: HashMap<usize, usize> = HashMap::new();
+        let mut bytes = 0;
+        for (index, outgoing) in due.iter().enumerate().take(MAX_EVENTS) {
+            let (bad, event) = (Error::event(outgoing.seq), &outgoing.event);
+            let len = event.as_bytes().len() + STATEMENT_OVERHEAD;
+            bytes += len;
+            if (bytes > MAX_WINDOW_BYTES && index > 0)
+                || event.document("splitEvent").map_err(&bad)?.is_some()
+            {
+                break;
+            }
+            let Some(command) = statement::command(event, form).map_err(&bad)? else { break };
+            let Some(ns) = event.namespace().map_err(&bad)? else { break };
+            let number = match namespaces.iter().rposition(|(known, _)| *known == ns) {
+                Some(number) => number,
+                None => {
+                    namespaces.push((ns.clone(), regrouping(&ns)?));
+                    namespaces.len() - 1
+                }
+            };
+            let allowed = namespaces.get(number).map_or(Regrouping::Alone, |known| known.1);
+            if allowed == Regrouping::Alone {
+                break;
+            }
+            let document = (number, Identity::of(event).map_err(&bad)?);
+            let by_document = order == Order::Document && allowed != Regrouping::InOrder;
+            let at = match (order, allowed) {
+                (Order::Global, _) => 0,
+                (Order::Document, Regrouping::Free) => hash(&document),
+                _ => number,
+            } % window.shares.len();
+            let Some(share) = window.shares.get_mut(at) else { break };
+            let after = match order {
+                Order::Global => share.groups.len().checked_sub(1),
+                _ if by_document => of_document.get(&document).copied(),
+                _ => of_namespace.get(&number).copied(),
+            };
+            let statements = statement::statements(event, command, form).map_err(&bad)?;
+            let at = share.place(&ns, command, statements.len(), len, after.unwrap_or(0));
+            let Some(group) = share.groups.get_mut(at) else { break };
+            group.bytes += len;
+            for statement in statements {
+                group.run.push(index, outgoing.seq, statement);
+            }
+            share.events.push(index);
+            if by_document {
+                of_document.insert(document, at);
+            } else {
+                of_namespace.insert(number, at);
+            }
+            window.events = index + 1;
+        }
+        window.shares.retain(|share| !share.events.is_empty());
+        Ok(window)
+    }
+
+    /// Whether it is no more than one command.
+    pub(super) fn is_one_command(&self) -> bool {
+        self.shares.iter().map(|share| share.groups.len()).sum::<usize>() < 2
+    }
+}
+
+impl Share {
+    /// The first command from `after` on that takes so many more statements; a new one at the end
+    /// if there is none.
+    fn place(
+        &mut self,
+        ns: &Namespace,
+        command: Command,
+        statements: usize,
+        bytes: usize,
+        after: usize,
+    ) -> usize {
+        let takes = |group: &Group| {
+            group.command == command
+                && group.run.planned().len() + statements <= MAX_STATEMENTS
+                && group.bytes + bytes <= MAX_BYTES
+                && group.namespace == *ns
+        };
+        if let Some(at) = self.groups.iter().skip(after).position(takes) {
+            return after + at;
+        }
+        let run = Run::begin(command, ns);
+        self.groups.push(Group { namespace: ns.clone(), run, command, bytes: 0 });
+        self.groups.len() - 1
+    }
+}
+
+/// Spreads documents over transactions.
+fn hash(document: &(usize, Identity<'_>)) -> usize {
+    let mut hasher = DefaultHasher::new();
+    document.hash(&mut hasher);
+    usize::try_from(hasher.finish() >> 32).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
