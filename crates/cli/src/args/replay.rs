@@ -1,11 +1,12 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
-use changetape_replayer::sink::mongod::Order;
+use changetape_replayer::sink::mongod::{self, Order};
 use changetape_replayer::{
     AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions,
     Speed,
@@ -91,6 +92,16 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     order: OrderArg,
+    /// How many transactions apply events to a database at the same time
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=64),
+        default_value_t = mongod::WORKERS,
+        env = "CHANGETAPE_WORKERS",
+        help_heading = "Delivery"
+    )]
+    workers: u16,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -212,6 +223,7 @@ impl ReplayArgs {
             overwrite: if self.overwrite { Overwrite::Always } else { Overwrite::Never },
             max_outage: Some(self.max_outage),
             order: self.order.into(),
+            workers: NonZeroUsize::new(self.workers.into()),
         }
     }
 }

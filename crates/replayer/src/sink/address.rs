@@ -1,6 +1,7 @@
 //! `SinkAddress`: a sink as the command line names it.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct SinkOptions {
     pub max_outage: Option<Duration>,
     /// Which events a database gets in the order of the tape.
     pub order: Order,
+    /// How many transactions apply events to a database at the same time.
+    pub workers: Option<NonZeroUsize>,
 }
 
 impl SinkAddress {
@@ -47,15 +50,18 @@ impl SinkAddress {
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
     pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage, order } = *options;
+        let SinkOptions { shown, overwrite, max_outage, order, workers } = *options;
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
-                let sink = MongodSink::new(deployment).await?.with_order(order);
-                Box::new(match max_outage {
-                    Some(max_outage) => sink.with_max_outage(max_outage),
-                    None => sink,
-                })
+                let mut sink = MongodSink::new(deployment).await?.with_order(order);
+                if let Some(max_outage) = max_outage {
+                    sink = sink.with_max_outage(max_outage);
+                }
+                if let Some(workers) = workers {
+                    sink = sink.with_workers(workers);
+                }
+                Box::new(sink)
             }
             Self::Stdout => Box::new(LinesSink::stdout(shown)),
             Self::File(path) => Box::new(LinesSink::create(path, overwrite, shown)?),

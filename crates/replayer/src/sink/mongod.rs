@@ -1,8 +1,9 @@
 //! The sink that applies events to a MongoDB deployment.
 //!
 //! ```text
-//! due events ─► run (one command's worth) ─► target (session, retries) ─► reply ─► tally
-//!            └► definition (DDL: one event, its own command) ─┘
+//! due events ─┬► window (few commands) ─► transact (sessions, all or nothing) ─┬─► reply ─► tally
+//!             ├► run (one command) ─────► target (one session, retries) ───────┤
+//!             └► definition (DDL: one event, its own commands) ────────────────┘
 //! ```
 //! | event | command | if the target is in another state |
 //! | --- | --- | --- |
@@ -17,20 +18,22 @@
 //! | sharding, split events, what is not known | *skipped*, with the reason | |
 //!
 //! # Order
-//! Events are applied in the order of the tape, one command at a time. Events that follow one
-//! another, on one namespace and with one command, go together; updates, replaces and upserts
-//! are all one command, which has one statement for each document (see [`run`]).
+//! Events that change documents are applied in windows, a window after the other; within one they
+//! are regrouped as far as [`Order`] and their collections allow (see [`window`]). Every other event
+//! is by itself between two windows. What a transaction does not take is applied in runs: events
+//! that follow one another, on one namespace and with one command, go together (see [`run`]).
 //!
 //! # Exactly once
-//! Each command for documents carries the session's id and a transaction number of its own,
-//! as the drivers' retryable writes do, and waits for a majority. When the primary is lost,
-//! the same command is sent again until it is answered: statements that changed something
-//! are known to the new primary and are not executed twice, and nothing that was acknowledged
-//! can be rolled back. Statements that changed nothing are not known, and are executed again.
-//! As no other statement of the command is about the same document, they find what they found
-//! before, change nothing again, and are answered, and counted, as they were. (Unless someone
-//! else writes to the target.) A standalone mongod keeps no such record: there a broken
-//! connection ends the replay ([`TargetError::Interrupted`]).
+//! A transaction is executed as a whole, or not; when the answer to its commit is lost, the commit is
+//! sent again, and a majority has what is answered to be committed. The command of a run carries its
+//! session's id and a transaction number of its own, as the drivers' retryable writes do, and waits
+//! for a majority. When the primary is lost, the same command is sent again until it is answered:
+//! statements that changed something are known to the new primary and are not executed twice, and
+//! nothing that was acknowledged can be rolled back. Statements that changed nothing are not known,
+//! and are executed again. As no other statement of the command is about the same document, they
+//! find what they found before, change nothing again, and are answered, and counted, as they were.
+//! (Unless someone else writes to the target.) A standalone mongod has no transactions and keeps no
+//! such record: there a broken connection ends the replay ([`TargetError::Interrupted`]).
 
 mod definition;
 mod error;
@@ -65,7 +68,7 @@ use window::Regrouping;
 
 /// How many transactions run at the same time, unless told: while one waits for a majority, the
 /// server executes the other.
-pub const WORKERS: usize = 2;
+pub const WORKERS: u16 = 2;
 
 /// Applies events to a MongoDB deployment.
 pub struct MongodSink {
@@ -112,7 +115,7 @@ impl MongodSink {
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
         let (order, regrouping) = (Order::default(), HashMap::new());
-        Ok(Self { target, form, order, regrouping, transactions: WORKERS })
+        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into() })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
