@@ -30,6 +30,7 @@ mod recorder_killed;
 mod recording;
 mod replay_applies;
 mod replay_is_identical;
+mod replay_resumed;
 mod source_load;
 mod stream;
 mod watched;

@@ -97,6 +97,20 @@ pub enum Error {
     /// The target could not take an event.
     #[error(transparent)]
     Target(Box<TargetError>),
+    /// A sink cannot be asked for how far a replay has come: the user's mistake.
+    #[error("--resume needs a database as its sink, which keeps how far the replay has come")]
+    KeepsNoProgress,
+    /// The target keeps the progress of a replay that covers something else.
+    #[error(
+        "the target was replayed into from the same tape with {there:?}, and this replay is of \
+         {asked:?}; go on with the same flags, or begin again without --resume"
+    )]
+    OtherPart {
+        /// What that one covers.
+        there: String,
+        /// What this one does.
+        asked: String,
+    },
     /// The operating system would not start a thread.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
@@ -110,6 +124,8 @@ impl Error {
             Self::BadSpeed { .. }
             | Self::BadSink { .. }
             | Self::BadMap { .. }
+            | Self::KeepsNoProgress
+            | Self::OtherPart { .. }
             | Self::FileExists { .. } => true,
             Self::Deployment(cause) => {
                 matches!(**cause, changetape_deployment::Error::BadUri { .. })

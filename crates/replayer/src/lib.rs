@@ -11,6 +11,7 @@
 
 // The whole of it.
 mod replay;
+mod resume;
 mod stop;
 
 // What is played, and under which names.
@@ -41,7 +42,8 @@ pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;
 pub use page::Outgoing;
 pub use progress::Progress;
-pub use replay::{Replay, ReplayOptions};
+pub use replay::{Replay, ReplayOptions, Resume};
+pub use resume::Part;
 pub use selection::Selection;
 pub use sink::{Sink, SinkAddress, SinkOptions};
 pub use speed::Speed;

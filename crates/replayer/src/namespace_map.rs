@@ -53,6 +53,11 @@ impl NamespaceMap {
         Ok(map)
     }
 
+    /// The rules in their order, as they are given.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = impl std::fmt::Display> {
+        self.rules.iter()
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::player::{Played, Player};
 use crate::read_ahead::{Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary, Tally};
-use crate::{Error, Missing, NamespaceMap, Progress, Selection, Speed, Stop, Timeline};
+use crate::{Error, Missing, NamespaceMap, Part, Progress, Selection, Speed, Stop, Timeline};
 
 /// What to play and how.
 #[derive(Debug, Clone)]
@@ -23,6 +23,18 @@ pub struct ReplayOptions {
     pub map: NamespaceMap,
     /// What to do where events are missing.
     pub missing: Missing,
+    /// Whether to go on where the sink says that a replay of the same part has ended.
+    pub resume: Resume,
+}
+
+/// Where a replay begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// At the beginning of what was selected.
+    #[default]
+    No,
+    /// Where the last one ended, which the sink keeps.
+    WhereItEnded,
 }
 
 impl Default for ReplayOptions {
@@ -33,6 +45,7 @@ impl Default for ReplayOptions {
             speed: Speed::ORIGINAL,
             map: NamespaceMap::default(),
             missing: Missing::default(),
+            resume: Resume::default(),
         }
     }
 }
@@ -58,7 +71,14 @@ impl Replay {
     /// # Errors
     /// See [`Error`]. `progress` then tells how far the replay came.
     pub fn run(mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
-        let range = self.options.selection.range(&self.tape)?;
+        let mut range = self.options.selection.range(&self.tape)?;
+        if self.options.resume == Resume::WhereItEnded {
+            let part = Part::of(self.tape.metadata(), &self.options);
+            if let Some(next) = self.sink.resume(&part)? {
+                tracing::info!("going on at {next}");
+                range.start = next.clamp(range.start, range.end);
+            }
+        }
         let gaps = self.options.missing.crossed(&self.tape, &range)?;
         progress.begin(range.start, range.end);
         self.sink.begin(self.tape.metadata())?;

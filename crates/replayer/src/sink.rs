@@ -12,11 +12,12 @@ pub mod lines;
 pub mod mongod;
 pub mod null;
 
+use changetape_core::Seq;
 use changetape_tape::Metadata;
 
 use crate::page::Outgoing;
 use crate::summary::Tally;
-use crate::{Error, Stop};
+use crate::{Error, Part, Stop};
 
 pub use address::{SinkAddress, SinkOptions};
 
@@ -45,6 +46,17 @@ pub trait Sink: Send {
     fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
         let _ = tape;
         Ok(())
+    }
+
+    /// Keeps from now on how far a replay of this part has come; tells where it goes on, if it has
+    /// begun before.
+    ///
+    /// # Errors
+    /// [`Error::KeepsNoProgress`] if the sink cannot; [`Error::OtherPart`] if what it keeps is of
+    /// another.
+    fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
+        let _ = part;
+        Err(Error::KeepsNoProgress)
     }
 
     /// Delivers one or more of `due`, which is never empty, from the first on. What is worth

@@ -8,8 +8,8 @@ use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order};
 use changetape_replayer::{
-    AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Selection, SinkAddress, SinkOptions,
-    Speed,
+    AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Resume, Selection, SinkAddress,
+    SinkOptions, Speed,
 };
 use clap::{Args, ValueEnum};
 
@@ -49,6 +49,10 @@ pub(crate) struct ReplayArgs {
 
     #[command(flatten)]
     which: SelectionArgs,
+    /// Go on where the last replay with --resume ended, whatever ended it. A database that is
+    /// replayed into with it keeps how far that came, in changetape.progress
+    #[arg(long, env = "CHANGETAPE_RESUME", value_parser = parse::switch, help_heading = "Selection")]
+    resume: bool,
 
     /// How fast recorded time passes: 1x, 0.5x, 10x, or max (no waiting)
     #[arg(
@@ -214,6 +218,7 @@ impl ReplayArgs {
             speed: self.speed,
             missing: self.which.missing(),
             map: map.map_err(|error| Usage::new(error.to_string()))?,
+            resume: if self.resume { Resume::WhereItEnded } else { Resume::No },
         })
     }
 
@@ -239,6 +244,7 @@ impl CatArgs {
             speed: Speed::Max,
             missing: self.which.missing(),
             map: NamespaceMap::default(),
+            resume: Resume::No,
         }
     }
 }

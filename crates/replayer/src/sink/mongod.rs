@@ -38,6 +38,7 @@
 mod definition;
 mod error;
 mod identity;
+mod progress;
 mod public_update;
 mod reply;
 mod run;
@@ -57,8 +58,9 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken};
 use crate::page::Outgoing;
 use crate::summary::{Divergence, Tally};
-use crate::{Error, Stop};
+use crate::{Error, Part, Stop};
 pub use error::TargetError;
+use progress::Progress;
 use reply::Reply;
 use run::{Planned, Run, Terms};
 use statement::{Effect, Form};
@@ -80,6 +82,8 @@ pub struct MongodSink {
     regrouping: HashMap<Namespace, Regrouping>,
     /// How many transactions run at the same time.
     transactions: usize,
+    /// How far the replay has come, if the target is to keep it.
+    progress: Option<Progress>,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -115,7 +119,7 @@ impl MongodSink {
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
         let (order, regrouping) = (Order::default(), HashMap::new());
-        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into() })
+        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into(), progress: None })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
@@ -153,7 +157,9 @@ impl MongodSink {
         }
         let Some(subject) = Subject::of(first)? else { return Ok(1) };
         if !subject.operation.is_document_change() {
-            return self.define(first, &subject, tally, stop);
+            let taken = self.define(first, &subject, tally, stop)?;
+            self.keep_progress(&subject, stop)?;
+            return Ok(taken);
         }
         if self.target.has_transactions() {
             let taken = self.transact(due, &subject, tally, stop)?;
@@ -172,7 +178,9 @@ impl MongodSink {
         let mut prepared = 0;
         loop {
             let taken = self.change(due, &subject, &mut prepared, tally, stop)?;
-            if taken > 0 {
+            if let Some(last) = taken.checked_sub(1) {
+                let seq = due.get(last).map_or(subject.seq, |last| last.seq);
+                self.keep_progress(&Subject { seq, ..subject }, stop)?;
                 return Ok(taken);
             }
         }
@@ -346,11 +354,29 @@ impl MongodSink {
     }
 }
 
+impl MongodSink {
+    /// Keeps that an event is applied, and everything before it, if progress is kept.
+    fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        let command = progress.command(done.seq.next());
+        let kept = self.target.write(progress::DATABASE, &command, stop);
+        kept.map(drop).map_err(|trouble| self.failure(done, trouble))
+    }
+}
+
 impl Sink for MongodSink {
     fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
         let full_document = tape.stream.full_document.as_deref();
         self.form.post_images = matches!(full_document, Some("required" | "whenAvailable"));
         Ok(())
+    }
+
+    fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
+        let (progress, next) = Progress::resume(&self.target, part)?;
+        self.progress = Some(progress);
+        // Everything before one place is applied, and nothing behind it.
+        self.transactions = 1;
+        Ok(next)
     }
 
     fn deliver(

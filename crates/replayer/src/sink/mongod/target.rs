@@ -11,8 +11,8 @@ mod transaction;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bson::Document;
 use bson::raw::RawDocumentBuf;
+use bson::{Bson, Document};
 use changetape_core::Namespace;
 use changetape_core::raw::{DocumentWriter, kind};
 use changetape_deployment::{Deployment, Error, Refusal, Topology, is_transient};
@@ -235,6 +235,18 @@ impl Target {
         }
     }
 
+    /// Asks for something before anything is applied, without waiting for a target that is away.
+    pub(super) fn ask(
+        &self,
+        db: &str,
+        command: RawDocumentBuf,
+        doing: &str,
+    ) -> Result<Document, Error> {
+        let run = self.deployment.client().database(db);
+        let answer = self.deployment.answer(run.run_raw_command(command));
+        self.runtime.block_on(answer).map_err(|error| self.deployment.explain(error, doing))
+    }
+
     /// The first batch of a cursor, which is all of what is asked for here.
     fn batch(
         &mut self,
@@ -244,12 +256,7 @@ impl Target {
     ) -> Result<Vec<Document>, Trouble> {
         let command = RawDocumentBuf::from_bytes(writer.into_bytes())
             .map_err(|error| Trouble::Failed(self.failed(&error.to_string())))?;
-        let mut reply = self.run(db, &command, Patience::Bounded, stop)?;
-        let cursor = reply.get_document_mut("cursor");
-        let batch =
-            cursor.and_then(|cursor| cursor.get_array_mut("firstBatch")).map(std::mem::take);
-        let batch = batch.unwrap_or_default().into_iter();
-        Ok(batch.filter_map(|entry| bson::Bson::as_document(&entry).cloned()).collect())
+        Ok(batch(self.run(db, &command, Patience::Bounded, stop)?))
     }
 
     fn run(
@@ -347,6 +354,16 @@ impl Target {
             cause: cause.to_owned(),
         }
     }
+}
+
+/// The documents of a cursor's first batch.
+pub(super) fn batch(mut reply: Document) -> Vec<Document> {
+    let cursor = reply.get_document_mut("cursor");
+    let batch = cursor.and_then(|cursor| cursor.get_array_mut("firstBatch")).map(std::mem::take);
+    let documents = batch.unwrap_or_default().into_iter();
+    documents
+        .filter_map(|entry| if let Bson::Document(entry) = entry { Some(entry) } else { None })
+        .collect()
 }
 
 /// Waits for a majority, so that what is acknowledged is never rolled back.

@@ -13,9 +13,9 @@ use bson::Document;
 use changetape_core::Namespace;
 
 use super::reply::Reply;
-use super::run::Terms;
+use super::run::{Run, Terms};
 use super::window::{Order, Regrouping, Share, Window};
-use super::{Halt, MongodSink, Subject};
+use super::{Halt, MongodSink, Subject, progress};
 use crate::page::Outgoing;
 use crate::summary::Tally;
 use crate::{Error, Stop};
@@ -44,10 +44,10 @@ impl MongodSink {
         let (form, order, transactions) = (self.form, self.order, self.transactions);
         let regrouping = |ns: &Namespace| self.regrouping(ns, subject, stop);
         let mut window = Window::gather(due, form, order, transactions, regrouping)?;
-        if window.is_one_command() {
+        if window.events == 0 || (window.is_one_command() && self.progress.is_none()) {
             return Ok(0);
         }
-        let outcomes = self.execute(&mut window.shares, subject, tally, stop)?;
+        let outcomes = self.execute(&mut window.shares, due, subject, tally, stop)?;
         // What is done is told first: another may end the replay.
         let mut left = Vec::new();
         for (share, outcome) in window.shares.iter().zip(outcomes) {
@@ -91,7 +91,7 @@ impl MongodSink {
             let form = self.form;
             let regrouping = |ns: &Namespace| self.regrouping(ns, &subject, stop);
             let mut window = Window::gather(due, form, order, 1, regrouping)?;
-            let outcomes = self.execute(&mut window.shares, &subject, tally, stop)?;
+            let outcomes = self.execute(&mut window.shares, due, &subject, tally, stop)?;
             outcome = match (window.shares.first(), outcomes.into_iter().next()) {
                 (Some(share), Some(Outcome::Done(replies))) if window.events == due.len() => {
                     self.settle_share(share, &replies, &subject, tally, stop)?;
@@ -121,6 +121,7 @@ impl MongodSink {
     fn execute(
         &mut self,
         shares: &mut [Share],
+        due: &[Outgoing<'_>],
         subject: &Subject,
         tally: &Tally,
         stop: &Stop,
@@ -133,15 +134,19 @@ impl MongodSink {
                 let command = command.map_err(Error::event(subject.seq))?;
                 commands.push((group.namespace.db.clone(), command));
             }
+            let last = share.events.last().and_then(|&last| due.get(last));
+            if let Some((progress, last)) = self.progress.as_ref().zip(last) {
+                commands.push((progress::DATABASE.to_owned(), progress.command(last.seq.next())));
+            }
             transactions.push(commands);
         }
         let lists = tally.wants_divergences();
         // Which document is missing is found out before a later event brings it.
         let is_accepted = |share: usize, group: usize, reply: &Document| {
             let group = shares.get(share).and_then(|share| share.groups.get(group));
-            Reply::read(reply).zip(group).is_some_and(|(reply, group)| {
-                let misses = reply.n < group.run.wants();
-                reply.first_error().is_none() && !(misses && (lists || group.run.prepares()))
+            Reply::read(reply).is_some_and(|reply| {
+                let misses = |run: &Run| reply.n < run.wants() && (lists || run.prepares());
+                reply.first_error().is_none() && !group.is_some_and(|group| misses(&group.run))
             })
         };
         let done = self.target.transact(&transactions, is_accepted, stop);

@@ -1,0 +1,62 @@
+//! How far a replay has come, kept on its target.
+//!
+//! One document for each tape, in `changetape.progress`:
+//!
+//! | field | is |
+//! | --- | --- |
+//! | `_id` | the tape, by where and when it was recorded |
+//! | `covers` | which of its events were asked for, and under which names, as flags |
+//! | `next` | the sequence number to go on with: everything before it is applied |
+//!
+//! What is applied in a transaction carries it along, so that both are there or neither. What is not
+//! is followed by it: after a crash in between, the last command is executed once more, and finds its
+//! work done.
+
+use bson::raw::RawDocumentBuf;
+use bson::rawdoc;
+use changetape_core::Seq;
+
+use super::reply::whole;
+use super::target::{Target, batch};
+use crate::Error;
+use crate::resume::Part;
+
+/// Where it is kept.
+pub(super) const DATABASE: &str = "changetape";
+const COLLECTION: &str = "progress";
+
+/// The progress of one replay.
+#[derive(Debug)]
+pub(super) struct Progress {
+    part: Part,
+}
+
+impl Progress {
+    /// Takes over what a target keeps of a replay, and where that goes on.
+    ///
+    /// # Errors
+    /// [`Error::OtherPart`], and what keeps it from being read.
+    pub(super) fn resume(target: &Target, part: &Part) -> Result<(Self, Option<Seq>), Error> {
+        let find = rawdoc! {
+            "find": COLLECTION, "filter": {"_id": &*part.tape}, "limit": 1, "singleBatch": true,
+        };
+        let found = target.ask(DATABASE, find, "read the progress of the replay");
+        let found = batch(found.map_err(Error::deployment)?).into_iter().next();
+        let progress = Self { part: part.clone() };
+        let Some(found) = found else { return Ok((progress, None)) };
+        let covers = found.get_str("covers").unwrap_or_default();
+        if covers != part.covers {
+            let (there, asked) = (covers.to_owned(), part.covers.clone());
+            return Err(Error::OtherPart { there, asked });
+        }
+        let next = found.get("next").and_then(whole).and_then(|next| u64::try_from(next).ok());
+        Ok((progress, next.map(Seq::new)))
+    }
+
+    /// The command that keeps it, to be run in a transaction.
+    pub(super) fn command(&self, next: Seq) -> RawDocumentBuf {
+        let set = rawdoc! {"covers": &*self.part.covers, "next": next.get().cast_signed()};
+        let update = rawdoc! {"q": {"_id": &*self.part.tape}, "u": {"$set": set}, "upsert": true};
+        rawdoc! {"update": COLLECTION, "updates": [update]}
+    }
+}

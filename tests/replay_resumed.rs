@@ -1,0 +1,117 @@
+//! Goal: a replay that is killed at any moment goes on where it was, and ends in the same bytes.
+//!
+//! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL after a
+//! random time, again and again until it comes to its end; then the target is compared with the
+//! source, emptied, and replayed into once more, until there were enough kills.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bson::doc;
+use changetape_testkit::ReplicaSet;
+use changetape_testkit::compare::Dump;
+use changetape_testkit::workload::{OrderShop, RandomDocuments};
+use mongodb::Client;
+use tempfile::{TempDir, tempdir};
+
+use crate::program::{run, start, text};
+
+const KILLS: u32 = 100;
+
+/// Long enough that a replay connects and applies something, unless the machine is busy: then it
+/// grows by a step with each that did not.
+const LONGEST_LIFE_MILLIS: u64 = 300;
+const LIFE_STEP_MILLIS: u64 = 20;
+
+/// A source on which something happened, and its tape.
+async fn recorded(seed: u64) -> (ReplicaSet, TempDir) {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("shop.tape");
+    let record = ["record", &source.uri(), text(&tape), "--stop-when-idle", "1s"];
+    run(&record).expect_code(0);
+    let client = source.client().unwrap();
+    OrderShop::new(seed).steps(300).run(&client).await.unwrap();
+    RandomDocuments::new(seed).operations(1_500).run(&client).await.unwrap();
+    run(&record).expect_code(0);
+    (source, directory)
+}
+
+fn replay<'a>(tape: &'a Path, target: &'a str) -> Vec<&'a str> {
+    vec!["replay", text(tape), target, "--resume", "--speed", "max", "--format", "json"]
+}
+
+/// Where a replay would go on.
+async fn next(target: &Client) -> i64 {
+    let progress = target.database("changetape").collection::<bson::Document>("progress");
+    let found = progress.find_one(doc! {}).await.unwrap();
+    found.map_or(0, |found| found.get_i64("next").unwrap())
+}
+
+async fn drop_all(target: &Client) {
+    for db in target.list_database_names().await.unwrap() {
+        if !["admin", "config", "local"].contains(&db.as_str()) {
+            target.database(&db).drop().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_killed_at_random_ends_in_the_same_bytes() {
+    let seed = changetape_testkit::seed();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (source, directory) = recorded(seed).await;
+    let tape = directory.path().join("shop.tape");
+    let expected = Dump::take(&source.client().unwrap()).await.unwrap();
+    let target = ReplicaSet::single().start().await.unwrap();
+    let (client, uri) = (target.client().unwrap(), target.uri());
+    let (mut kills, mut rounds, mut longest_life) = (0, 0, LONGEST_LIFE_MILLIS);
+    while kills < KILLS {
+        let mut reached = 0;
+        loop {
+            let mut replay = start(&replay(&tape, &uri));
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..longest_life))).await;
+            if let Some(status) = replay.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                break;
+            }
+            replay.kill().unwrap();
+            replay.wait().unwrap();
+            kills += 1;
+            let now = next(&client).await;
+            assert!(now >= reached, "from {reached} back to {now}");
+            longest_life += if now == reached { LIFE_STEP_MILLIS } else { 0 };
+            reached = now;
+        }
+        rounds += 1;
+        client.database("changetape").drop().await.unwrap();
+        let differences = expected.differences(&Dump::take(&client).await.unwrap());
+        assert!(differences.is_empty(), "after {kills} kills: {differences}");
+        drop_all(&client).await;
+    }
+    println!("{kills} kills in {rounds} replays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_where_it_ended_and_with_nothing_else() {
+    let (_source, directory) = recorded(7).await;
+    let tape = directory.path().join("shop.tape");
+    let target = ReplicaSet::single().start().await.unwrap();
+    let uri = target.uri();
+    let part = run(&[&replay(&tape, &uri)[..], &["--end", "#200"]].concat()).expect_code(0).json();
+    assert_eq!(part["delivered"], 200, "{part}");
+    assert_eq!(next(&target.client().unwrap()).await, 200);
+
+    let other = run(&[&replay(&tape, &uri)[..], &["--include", "shop"]].concat()).expect_code(2);
+    let sentence =
+        "from the same tape with \"everything\", and this replay is of \"--include shop\"";
+    assert!(other.stderr.contains(sentence), "{}", other.stderr);
+    let printed = run(&["replay", text(&tape), "null:", "--resume"]).expect_code(2);
+    assert!(printed.stderr.contains("--resume needs a database"), "{}", printed.stderr);
+
+    let rest = run(&replay(&tape, &uri)).expect_code(0).json();
+    assert_eq!(rest["startSeq"], 200, "{rest}");
+    assert_eq!(rest["adapted"], 0, "nothing is applied twice: {rest}");
+    let again = run(&replay(&tape, &uri)).expect_code(0).json();
+    assert_eq!(again["delivered"], 0, "{again}");
+}
