@@ -85,7 +85,7 @@ async fn what_is_unique_may_change_hands() {
         }
     };
     for _ in 0..200 {
-        let (one, other) = (rng.i32(..DOCUMENTS), rng.i32(..DOCUMENTS));
+        let (one, other) = (rng.i32(0..DOCUMENTS), rng.i32(0..DOCUMENTS));
         if one == other {
             let taken = seat(one).await;
             coll.delete_one(doc! {"_id": one}).await.unwrap();

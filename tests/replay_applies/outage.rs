@@ -1,5 +1,6 @@
 //! Targets that go away: each acknowledged event stays, each is applied once.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bson::doc;
@@ -12,6 +13,8 @@ use crate::watched::until;
 
 /// Longer than a command takes that is answered, also on a busy machine.
 const OUTAGE: Duration = Duration::from_secs(10);
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 /// A stream in which applying anything twice, or leaving anything out, shows: counters that
 /// are set by every event, documents that come and go, arrays that grow.
@@ -149,7 +152,7 @@ async fn what_no_majority_has_is_not_taken_for_done() {
         [("insert", 0, 1_000, 0), ("commitTransaction", 1, 10_000, 4_096)]
     {
         let target = unacknowledging(64, doc! {"skip": let_through}, &[command]).await;
-        let sink = sink(&target.uri()).await.with_max_outage(OUTAGE);
+        let sink = sink(&target.uri()).await.with_max_outage(OUTAGE).with_workers(ONE);
         let error = apply(sink, (0..events).map(insert).collect(), None).await.unwrap_err();
         let Error::Target(error) = error else { panic!("{error}") };
         assert!(matches!(*error, TargetError::Away { .. }), "{error}");

@@ -61,8 +61,8 @@ mod tests {
             covers(&selection, &NamespaceMap::parse(map).unwrap())
         };
         assert_eq!(part(&[], &[]), "everything");
-        assert_eq!(part(&["b", "a.x", "b"], &[]), "--include a.x,b");
-        assert_eq!(part(&["b"], &["b=c", "a=d"]), "--include b --map-ns b=c,a=d");
+        assert_eq!(part(&["b", "a.x", "b"], &[]), "--include a.x,b.*");
+        assert_eq!(part(&["b"], &["b=c", "a=d"]), "--include b.* --map-ns b=c,a=d");
         assert_ne!(part(&[], &["b=c", "a=d"]), part(&[], &["a=d", "b=c"]));
     }
 }
