@@ -210,7 +210,7 @@ async fn load(tape: &Path, connections: u64) -> Result<(), Error> {
             }
         }
     }
-    for (kind, batch) in batches.into_iter().enumerate() {
+    for (kind, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
         send(&senders, &mut turn, kind, batch).await?;
     }
     drop(senders);
@@ -285,13 +285,15 @@ async fn make(events: u64) -> Result<(), Error> {
         client.await??;
     }
     let deployment = Deployment::connect(&source.uri()).await?;
+    let tape = tape(events);
+    std::fs::create_dir_all(tape.parent().ok_or("no parent")?)?;
     let options = RecordOptions {
         since: Since::Cluster(begin),
         limits: Limits { count: Some(events), ..Limits::default() },
         ..RecordOptions::default()
     };
     let stop = CancellationToken::new();
-    record(&deployment, &tape(events), &options, Arc::<Progress>::default(), &stop).await?;
+    record(&deployment, &tape, &options, Arc::<Progress>::default(), &stop).await?;
     Ok(())
 }
 

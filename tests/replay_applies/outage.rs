@@ -102,6 +102,18 @@ async fn a_command_that_was_executed_and_not_acknowledged_is_not_executed_twice(
     pair.compare().await;
 }
 
+/// The transaction is there, and the answer to its commit lost: executed again, its inserts would
+/// find their documents. The driver asks once more by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_committed_and_not_acknowledged_is_not_executed_again() {
+    let target = unacknowledging(91, doc! {"times": 2}, &["commitTransaction"]).await;
+    let tape = (0..100).map(insert).chain([event("delete", doc! {})]).collect();
+    let sink = sink(&target.uri()).await.with_workers(ONE);
+    assert_plain(&apply(sink, tape, None).await.unwrap());
+    let coll = target.client().unwrap().database("shop").collection::<Document>("a");
+    assert_eq!(coll.count_documents(doc! {}).await.unwrap(), 99);
+}
+
 fn event(operation: &str, more: Document) -> RawDocumentBuf {
     let mut event = doc! {
         "operationType": operation, "ns": {"db": "shop", "coll": "a"}, "documentKey": {"_id": 1},

@@ -4,7 +4,7 @@
 //! `1.0` and `NumberDecimal("1")`, also inside an embedded document; a symbol is a string. So an
 //! identity is the `_id`'s bytes with those made alike. Where it takes two different ones for the
 //! same (large whole numbers are compared as doubles here), their events merely keep their order.
-//! A collection's collation makes more of them alike: such a collection is never regrouped.
+//! A collection's collation makes more of them alike: what is out of order then, the server refuses.
 
 use std::borrow::Cow;
 

@@ -47,10 +47,9 @@ pub enum Order {
 pub(super) enum Regrouping {
     /// Whatever keeps each document's order.
     Free,
-    /// The same, in one transaction: in unique indexes its documents may be in each other's way.
+    /// The same, in one transaction: its documents may be in each other's way, in a unique index, or
+    /// where a collation takes two `_id`s for one.
     Together,
-    /// Nothing among themselves: it has a collation, which decides what is the same document.
-    InOrder,
     /// They cannot be in a transaction: it is capped.
     Alone,
 }
@@ -63,9 +62,7 @@ impl Regrouping {
         let is_unique = |index: &Document| index.get_bool("unique").unwrap_or(false);
         if has("capped") {
             Self::Alone
-        } else if has("collation") {
-            Self::InOrder
-        } else if indexes.iter().any(is_unique) {
+        } else if has("collation") || indexes.iter().any(is_unique) {
             Self::Together
         } else {
             Self::Free
@@ -141,7 +138,6 @@ impl Window {
                 break;
             }
             let document = (number, Identity::of(event).map_err(&bad)?);
-            let by_document = order == Order::Document && allowed != Regrouping::InOrder;
             let at = match (order, allowed) {
                 (Order::Global, _) => 0,
                 (Order::Document, Regrouping::Free) => hash(&document),
@@ -149,9 +145,9 @@ impl Window {
             } % window.shares.len();
             let Some(share) = window.shares.get_mut(at) else { break };
             let after = match order {
+                Order::Document => of_document.get(&document).copied(),
+                Order::Namespace => of_namespace.get(&number).copied(),
                 Order::Global => share.groups.len().checked_sub(1),
-                _ if by_document => of_document.get(&document).copied(),
-                _ => of_namespace.get(&number).copied(),
             };
             let statements = statement::statements(event, command, form).map_err(&bad)?;
             let at = share.place(&ns, command, statements.len(), len, after.unwrap_or(0));
@@ -161,11 +157,8 @@ impl Window {
                 group.run.push(index, outgoing.seq, statement);
             }
             share.events.push(index);
-            if by_document {
-                of_document.insert(document, at);
-            } else {
-                of_namespace.insert(number, at);
-            }
+            of_document.insert(document, at);
+            of_namespace.insert(number, at);
             window.events = index + 1;
         }
         window.shares.retain(|share| !share.events.is_empty());

@@ -82,7 +82,7 @@ fn each_documents_events_keep_their_order_and_the_rest_is_brought_together() {
 }
 
 #[test]
-fn a_collections_events_keep_their_order_if_they_are_told_to_or_have_to() {
+fn a_collections_events_or_all_keep_their_order_if_they_are_told_to() {
     let expected = [
         "insert a [0]",
         "update a [1]",
@@ -93,10 +93,8 @@ fn a_collections_events_keep_their_order_if_they_are_told_to_or_have_to() {
         "update a [6]",
         "insert a [7, 8]",
     ];
-    let mut told = gather(tape(), Order::Namespace, Regrouping::Free);
-    assert_eq!(shown(&mut told), expected);
-    let mut has_to = gather(tape(), Order::Document, Regrouping::InOrder);
-    assert_eq!(shown(&mut has_to), expected);
+    let mut window = gather(tape(), Order::Namespace, Regrouping::Free);
+    assert_eq!(shown(&mut window), expected);
     let mixed = vec![insert("a", 1), insert("b", 1), insert("a", 2)];
     let mut collections = gather(mixed.clone(), Order::Namespace, Regrouping::Free);
     assert_eq!(shown(&mut collections), ["insert a [0, 2]", "insert b [1]"]);
@@ -168,11 +166,9 @@ fn transactions_share_a_window_by_its_documents() {
 
 #[test]
 fn what_has_to_stay_together_is_in_one_transaction() {
-    for (order, regrouping) in [
-        (Order::Document, Regrouping::Together),
-        (Order::Document, Regrouping::InOrder),
-        (Order::Namespace, Regrouping::Free),
-    ] {
+    for (order, regrouping) in
+        [(Order::Document, Regrouping::Together), (Order::Namespace, Regrouping::Free)]
+    {
         let shares = shares(order, regrouping);
         assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [800, 400]);
         assert!(shares[0].iter().all(|(coll, _)| coll == "a"));
