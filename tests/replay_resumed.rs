@@ -2,7 +2,8 @@
 //!
 //! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL after a
 //! random time, again and again until it comes to its end; then the target is compared with the
-//! source, emptied, and replayed into once more, until there were enough kills.
+//! source, emptied, and replayed into once more, until there were enough kills. It plays in time, so
+//! that it is killed between many small transactions, and in them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::program::{run, start, text};
 
+/// How many kills come after something was applied.
 const KILLS: u32 = 100;
 
 /// Long enough that a replay connects and applies something, unless the machine is busy: then it
@@ -37,8 +39,8 @@ async fn recorded(seed: u64) -> (ReplicaSet, TempDir) {
     (source, directory)
 }
 
-fn replay<'a>(tape: &'a Path, target: &'a str) -> Vec<&'a str> {
-    vec!["replay", text(tape), target, "--resume", "--speed", "max", "--format", "json"]
+fn replay<'a>(tape: &'a Path, target: &'a str, speed: &'a str) -> Vec<&'a str> {
+    vec!["replay", text(tape), target, "--resume", "--speed", speed, "--format", "json"]
 }
 
 /// Where a replay would go on.
@@ -69,7 +71,7 @@ async fn a_replay_killed_at_random_ends_in_the_same_bytes() {
     while kills < KILLS {
         let mut reached = 0;
         loop {
-            let mut replay = start(&replay(&tape, &uri));
+            let mut replay = start(&replay(&tape, &uri, "2x"));
             tokio::time::sleep(Duration::from_millis(rng.u64(0..longest_life))).await;
             if let Some(status) = replay.try_wait().unwrap() {
                 assert!(status.success(), "{status}");
@@ -77,10 +79,13 @@ async fn a_replay_killed_at_random_ends_in_the_same_bytes() {
             }
             replay.kill().unwrap();
             replay.wait().unwrap();
-            kills += 1;
             let now = next(&client).await;
             assert!(now >= reached, "from {reached} back to {now}");
-            longest_life += if now == reached { LIFE_STEP_MILLIS } else { 0 };
+            if now == reached {
+                longest_life += LIFE_STEP_MILLIS;
+            } else {
+                kills += 1;
+            }
             reached = now;
         }
         rounds += 1;
@@ -98,20 +103,22 @@ async fn a_replay_goes_on_where_it_ended_and_with_nothing_else() {
     let tape = directory.path().join("shop.tape");
     let target = ReplicaSet::single().start().await.unwrap();
     let uri = target.uri();
-    let part = run(&[&replay(&tape, &uri)[..], &["--end", "#200"]].concat()).expect_code(0).json();
+    let part =
+        run(&[&replay(&tape, &uri, "max")[..], &["--end", "#200"]].concat()).expect_code(0).json();
     assert_eq!(part["delivered"], 200, "{part}");
     assert_eq!(next(&target.client().unwrap()).await, 200);
 
-    let other = run(&[&replay(&tape, &uri)[..], &["--include", "shop"]].concat()).expect_code(2);
+    let other =
+        run(&[&replay(&tape, &uri, "max")[..], &["--include", "shop"]].concat()).expect_code(2);
     let sentence =
         "from the same tape with \"everything\", and this replay is of \"--include shop.*\"";
     assert!(other.stderr.contains(sentence), "{}", other.stderr);
     let printed = run(&["replay", text(&tape), "null:", "--resume"]).expect_code(2);
     assert!(printed.stderr.contains("--resume needs a database"), "{}", printed.stderr);
 
-    let rest = run(&replay(&tape, &uri)).expect_code(0).json();
+    let rest = run(&replay(&tape, &uri, "max")).expect_code(0).json();
     assert_eq!(rest["startSeq"], 200, "{rest}");
     assert_eq!(rest["adapted"], 0, "nothing is applied twice: {rest}");
-    let again = run(&replay(&tape, &uri)).expect_code(0).json();
+    let again = run(&replay(&tape, &uri, "max")).expect_code(0).json();
     assert_eq!(again["delivered"], 0, "{again}");
 }
