@@ -16,7 +16,7 @@ use changetape_tape::Metadata;
 
 use crate::page::Outgoing;
 use crate::summary::Tally;
-use crate::{Error, Stop};
+use crate::{Error, Progress, Restoration, Restored, Stop};
 
 pub use address::{SinkAddress, SinkOptions};
 
@@ -45,6 +45,21 @@ pub trait Sink: Send {
     fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
         let _ = tape;
         Ok(())
+    }
+
+    /// Puts a tape's base in place, before the first event is delivered.
+    ///
+    /// # Errors
+    /// [`Error::BaseNeedsDatabase`] unless the sink is a database; otherwise if the base cannot be
+    /// put there.
+    fn restore(
+        &mut self,
+        base: &Restoration,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> Result<Restored, Error> {
+        let _ = (base, progress, stop);
+        Err(Error::BaseNeedsDatabase)
     }
 
     /// Delivers one or more of `due`, which is never empty, from the first on. What is worth

@@ -3,6 +3,7 @@
 //! ```text
 //! due events ─► run (one command's worth) ─► target (session, retries) ─► reply ─► tally
 //!            └► definition (DDL: one event, its own command) ─┘
+//! base ──────► restore (before the first event) ──────┘
 //! ```
 //! | event | command | if the target is in another state |
 //! | --- | --- | --- |
@@ -37,6 +38,7 @@ mod error;
 mod identity;
 mod public_update;
 mod reply;
+mod restore;
 mod run;
 mod statement;
 mod target;
@@ -54,9 +56,10 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken};
 use crate::page::Outgoing;
 use crate::summary::{Divergence, Tally};
-use crate::{Error, Stop};
+use crate::{Error, Progress, Restoration, Restored, Stop};
 pub use error::TargetError;
 use reply::Reply;
+pub use restore::RestoreError;
 use run::{Planned, Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
@@ -348,6 +351,15 @@ impl Sink for MongodSink {
         let full_document = tape.stream.full_document.as_deref();
         self.form.post_images = matches!(full_document, Some("required" | "whenAvailable"));
         Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        base: &Restoration,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> Result<Restored, Error> {
+        restore::restore(&mut self.target, base, progress, stop)
     }
 
     fn deliver(
