@@ -29,6 +29,7 @@ mod python_examples;
 mod recorder_killed;
 mod recording;
 mod replay_applies;
+mod replay_base;
 mod replay_is_identical;
 mod replay_resumed;
 mod source_load;

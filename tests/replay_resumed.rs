@@ -1,9 +1,9 @@
 //! Goal: a replay that is killed at any moment goes on where it was, and ends in the same bytes.
 //!
-//! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL after a
-//! random time, again and again until it comes to its end; then the target is compared with the
-//! source, emptied, and replayed into once more, until there were enough kills. It plays in time, so
-//! that it is killed between many small transactions, and in them.
+//! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL a random
+//! time after it has applied something, again and again until it comes to its end; then the target
+//! is compared with the source, emptied, and replayed into once more, until there were enough kills.
+//! It plays in time, so that it is killed between many small transactions, and in them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,14 +16,12 @@ use mongodb::Client;
 use tempfile::{TempDir, tempdir};
 
 use crate::program::{run, start, text};
+use crate::watched::until;
 
-/// How many kills come after something was applied.
 const KILLS: u32 = 100;
 
-/// Long enough that a replay connects and applies something, unless the machine is busy: then it
-/// grows by a step with each that did not.
-const LONGEST_LIFE_MILLIS: u64 = 300;
-const LIFE_STEP_MILLIS: u64 = 20;
+/// A replay is killed at most so long after it has applied something.
+const LONGEST_LIFE_MILLIS: u64 = 100;
 
 /// A source on which something happened, and its tape.
 async fn recorded(seed: u64) -> (ReplicaSet, TempDir) {
@@ -67,26 +65,26 @@ async fn a_replay_killed_at_random_ends_in_the_same_bytes() {
     let expected = Dump::take(&source.client().unwrap()).await.unwrap();
     let target = ReplicaSet::single().start().await.unwrap();
     let (client, uri) = (target.client().unwrap(), target.uri());
-    let (mut kills, mut rounds, mut longest_life) = (0, 0, LONGEST_LIFE_MILLIS);
+    let (mut kills, mut rounds) = (0, 0);
     while kills < KILLS {
         let mut reached = 0;
         loop {
             let mut replay = start(&replay(&tape, &uri, "2x"));
-            tokio::time::sleep(Duration::from_millis(rng.u64(0..longest_life))).await;
-            if let Some(status) = replay.try_wait().unwrap() {
+            let status = until("applied", async || {
+                let ended = replay.try_wait().unwrap();
+                let now = next(&client).await;
+                assert!(now >= reached, "from {reached} back to {now}");
+                if ended.is_some() || now > reached { Ok(ended) } else { Err(now) }
+            });
+            if let Some(status) = status.await {
                 assert!(status.success(), "{status}");
                 break;
             }
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..LONGEST_LIFE_MILLIS))).await;
             replay.kill().unwrap();
             replay.wait().unwrap();
-            let now = next(&client).await;
-            assert!(now >= reached, "from {reached} back to {now}");
-            if now == reached {
-                longest_life += LIFE_STEP_MILLIS;
-            } else {
-                kills += 1;
-            }
-            reached = now;
+            kills += 1;
+            reached = next(&client).await;
         }
         rounds += 1;
         client.database("changetape").drop().await.unwrap();

@@ -1,5 +1,7 @@
 //! `changetape replay` and `changetape cat`.
 
+mod base;
+
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -9,8 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use changetape_core::{Position, WallTime};
 use changetape_replayer::{
-    Ended, Progress, Replay, ReplayOptions, Selection, SinkAddress, SinkOptions, Speed, Stop,
-    Summary,
+    Ended, Existing, Extent, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
+    SinkOptions, Speed, Stop, Summary,
 };
 use changetape_tape::{Gap, TapeReader};
 use serde_json::json;
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let job = Job {
         tape: args.tape.path()?,
         sink: args.sink()?,
+        base: args.base()?,
         options: args.options()?,
         sink_options: args.sink_options(),
     };
@@ -59,6 +62,7 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let job = Job {
         tape: args.tape.path()?,
         sink: SinkAddress::Stdout,
+        base: None,
         options: args.options(),
         sink_options: args.sink_options(),
     };
@@ -84,14 +88,21 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
 struct Job<'a> {
     tape: &'a Path,
     sink: SinkAddress,
+    /// Whether the base is restored first, and over what.
+    base: Option<Existing>,
     options: ReplayOptions,
     sink_options: SinkOptions,
 }
 
 impl Job<'_> {
     fn play(self, output: &OutputArgs) -> anyhow::Result<Summary> {
+        if self.base.is_some() {
+            self.sink.check_takes_base()?;
+        }
         // The tape first: a target need not be bothered for a tape that cannot be read.
         let tape = TapeReader::open(self.tape)?;
+        let base = |existing| Restoration::of(&tape, &self.options, existing);
+        let base = self.base.map(base).transpose()?;
         if let Some(unseen) = info::unseen(tape.tail()) {
             tracing::info!("left out {unseen}");
         }
@@ -107,7 +118,7 @@ impl Job<'_> {
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
             let _shown = progress::show(output, line(Arc::clone(&progress), speed));
-            let replay = Replay::new(tape, self.options, sink);
+            let replay = Replay::new(tape, self.options, sink).with_base(base);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {
                 played = playing => played,
@@ -171,8 +182,12 @@ fn exit(summary: &Summary) -> Exit {
 }
 
 fn line(progress: Arc<Progress>, speed: Speed) -> impl FnMut() -> Line + Send + 'static {
-    let mut rate = Rate::new();
+    let (mut rate, mut base_rate) = (Rate::new(), Rate::new());
     move || {
+        if let Some(base) = progress.base() {
+            rate = Rate::new();
+            return base::line(&base, base_rate.per_second(base.documents));
+        }
         let events = progress.events();
         let mut text =
             format!("{}, {}", report::events(events), report::rate(rate.per_second(events)));
@@ -215,23 +230,31 @@ fn crossed_line(gap: &Gap) -> String {
     format!("crossed a gap: {gap}")
 }
 
+fn played(summary: &Summary) -> String {
+    if summary.selected == 0 {
+        return nothing(summary);
+    }
+    format!(
+        "replayed {} ({}) in {}, {}{}",
+        report::events(summary.delivered),
+        report::bytes(summary.bytes),
+        report::duration(summary.elapsed),
+        report::rate(summary.events_per_second()),
+        match summary.ended {
+            Ended::AtTheEnd => String::new(),
+            Ended::Stopped => format!("; stopped before {}", summary.reached),
+            Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
+        },
+    )
+}
+
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
-    if summary.selected == 0 {
-        lines.push(nothing(summary));
-    } else {
-        lines.push(format!(
-            "replayed {} ({}) in {}, {}{}",
-            report::events(summary.delivered),
-            report::bytes(summary.bytes),
-            report::duration(summary.elapsed),
-            report::rate(summary.events_per_second()),
-            match summary.ended {
-                Ended::AtTheEnd => String::new(),
-                Ended::Stopped => format!("; stopped before {}", summary.reached),
-                Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
-            },
-        ));
+    if let Some(base) = &summary.base {
+        lines.push(base::text(base));
+    }
+    if summary.base.is_none_or(|base| base.extent == Extent::Whole) {
+        lines.push(played(summary));
     }
     if let Some(late) = &summary.lateness {
         lines.push(format!(
@@ -301,6 +324,7 @@ fn json(summary: &Summary) -> String {
             Ended::Stopped => "stopped",
             Ended::SinkClosed => "sinkClosed",
         },
+        "base": summary.base.as_ref().map(base::json),
         "startSeq": summary.range.start.get(),
         "endSeq": summary.range.end.get(),
         "reachedSeq": summary.reached.get(),

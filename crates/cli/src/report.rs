@@ -46,15 +46,19 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{} {what}s", count(n)) }
 }
 
+/// `1 collection or view`, `7 collections and views`.
+pub(crate) fn collections(n: u64) -> String {
+    let what = if n == 1 { "collection or view" } else { "collections and views" };
+    format!("{} {what}", count(n))
+}
+
 /// `1 204 documents (3.4 MB) of 7 collections and views at 1772366400:1`.
 pub(crate) fn base(base: &BaseSummary) -> String {
-    let collections =
-        if base.collections == 1 { "collection or view" } else { "collections and views" };
     format!(
-        "{} ({}) of {} {collections} at {} ({})",
+        "{} ({}) of {} at {} ({})",
         counted(base.documents, "document"),
         bytes(base.bytes),
-        count(base.collections),
+        collections(base.collections),
         base.time,
         base.time.wall_time(),
     )

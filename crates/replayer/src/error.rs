@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use changetape_core::{Namespace, Seq};
 use thiserror::Error;
 
-use crate::sink::mongod::TargetError;
+use crate::sink::mongod::{RestoreError, TargetError};
 
 /// A replay that cannot begin or go on.
 #[derive(Debug, Error)]
@@ -41,15 +41,16 @@ pub enum Error {
     },
     /// Two namespaces of the tape would end up in one.
     #[error(
-        "{tape} (at {seq}) and what {rule:?} maps would both be played into {namespace}; \
-         map one of them elsewhere or exclude it"
+        "{tape} ({}) and what {rule:?} maps would both be played into {namespace}; \
+         map one of them elsewhere or exclude it",
+        match seq { Some(seq) => format!("at {seq}"), None => "in the base".to_owned() }
     )]
     MapCollision {
-        /// The event that shows it.
-        seq: Seq,
+        /// The event that shows it; `None` if the base does.
+        seq: Option<Seq>,
         /// Where both would go.
         namespace: Box<Namespace>,
-        /// The namespace of the event.
+        /// The namespace on the tape.
         tape: Box<Namespace>,
         /// The other mapping that leads there.
         rule: String,
@@ -76,6 +77,81 @@ pub enum Error {
         seq: Seq,
         /// What is wrong with it.
         source: changetape_core::Error,
+    },
+    /// A base was asked for and the tape has none: the user's mistake.
+    #[error(
+        "the tape has no base: one is recorded when a tape is begun (record --snapshot); leave \
+         --base out to play the events alone"
+    )]
+    NoBase,
+    /// A base was asked for, and events from later on: the user's mistake.
+    #[error(
+        "the base is what was there before the tape's first event, so events cannot begin later \
+         behind it: leave out --base or the beginning that was asked for"
+    )]
+    BaseWithStart,
+    /// Events between the base and the first that the tape still has are gone.
+    #[error(
+        "what followed the base was dropped from the tape before {start} (--retain), so the base \
+         and what is left do not fit; leave --base out to play the events alone"
+    )]
+    BaseNotFollowed {
+        /// The first event that is left.
+        start: Seq,
+    },
+    /// A base was to go where no collections are: the user's mistake.
+    #[error(
+        "a base can be restored into a database only: give a mongodb:// sink, or leave --base out"
+    )]
+    BaseNeedsDatabase,
+    /// A view would be in another database than what it is on: the user's mistake.
+    #[error(
+        "the view {view} cannot be played into another database than {on}, which it is on; map \
+         both into one, or leave the view out (--exclude {view})"
+    )]
+    ViewApart {
+        /// The view, as the tape has it.
+        view: Box<Namespace>,
+        /// What it is on.
+        on: Box<Namespace>,
+    },
+    /// A definition in a base does not say what it must say.
+    #[error("the definition of {namespace} in the base cannot be used")]
+    Definition {
+        /// Of what.
+        namespace: Box<Namespace>,
+        /// What is wrong with it.
+        source: changetape_core::Error,
+    },
+    /// The target has what the base would be mixed with: the user's mistake.
+    #[error(
+        "{hosts} has {what} already, and a base is not mixed with what is there: --drop drops \
+         {} first, --map-ns restores elsewhere",
+        match found { 1 => "it".to_owned(), found => format!("all {found}") }
+    )]
+    BaseMeets {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// The collections and views, the first of them by name.
+        what: String,
+        /// How many.
+        found: usize,
+    },
+    /// The target could not take something of the base.
+    #[error(transparent)]
+    Restore(Box<RestoreError>),
+    /// A restoration ended with an error in the middle.
+    #[error(
+        "the target holds only a part of the base ({documents} of {of} documents), which \
+         --base --drop begins again"
+    )]
+    PartOfBase {
+        /// How many documents the target has acknowledged.
+        documents: u64,
+        /// How many there are.
+        of: u64,
+        /// Why it ended.
+        source: Box<Error>,
     },
     /// The file to write is there already: the user's mistake.
     #[error("{} exists already; choose another file, or say that it may be overwritten", path.display())]
@@ -126,6 +202,11 @@ impl Error {
             | Self::BadMap { .. }
             | Self::KeepsNoProgress
             | Self::OtherPart { .. }
+            | Self::NoBase
+            | Self::BaseWithStart
+            | Self::BaseNeedsDatabase
+            | Self::ViewApart { .. }
+            | Self::BaseMeets { .. }
             | Self::FileExists { .. } => true,
             Self::Deployment(cause) => {
                 matches!(**cause, changetape_deployment::Error::BadUri { .. })

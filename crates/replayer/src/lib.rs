@@ -6,6 +6,8 @@
 //!          (which)       (names) (when, on    (ready,   (when,    (mongod, stdout,
 //!                                 the tape)    bounded)  here)     file, nothing)
 //! ```
+//! A tape's base goes into the sink before the first event, if asked for: [`Restoration`].
+//!
 //! What decides is pure and tested with values: [`Selection`], [`NamespaceMap`],
 //! [`Timeline`], [`Pacer`]. What touches the world is short: [`clock`], the [`sink`]s.
 
@@ -17,6 +19,9 @@ mod stop;
 // What is played, and under which names.
 mod namespace_map;
 mod selection;
+
+// What comes before the first event.
+mod base;
 
 // When.
 pub mod clock;
@@ -36,12 +41,13 @@ mod error;
 mod progress;
 mod summary;
 
+pub use base::{Existing, Extent, Restoration, Restored};
 pub use error::Error;
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;
 pub use page::Outgoing;
-pub use progress::Progress;
+pub use progress::{BaseProgress, Progress};
 pub use replay::{Replay, ReplayOptions, Resume};
 pub use resume::Part;
 pub use selection::Selection;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use changetape_core::Seq;
 use changetape_tape::{Gap, TapeReader};
 
-use crate::Error;
+use crate::{Error, Restoration};
 
 /// What to do where events are missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,13 +40,21 @@ pub enum AtDamage {
 }
 
 impl Missing {
-    /// The gaps that playing a range crosses.
+    /// The gaps that playing a range crosses, behind a base if there is one.
     ///
     /// # Errors
     /// [`Error::Gap`] if there is one and it is not to be crossed.
-    pub(crate) fn crossed(self, tape: &TapeReader, range: &Range<Seq>) -> Result<Vec<Gap>, Error> {
-        let crossed: Vec<Gap> =
-            tape.gaps().into_iter().filter(|gap| is_crossed(gap, range)).collect();
+    pub(crate) fn crossed(
+        self,
+        tape: &TapeReader,
+        base: Option<&Restoration>,
+        range: &Range<Seq>,
+    ) -> Result<Vec<Gap>, Error> {
+        // Between a base and the first event is a place, too.
+        let is_behind_base = |gap: &Gap| base.is_some() && gap.at == range.start;
+        let is_crossed =
+            |gap: &Gap| is_crossed(gap, range) || (is_behind_base(gap) && gap.at < range.end);
+        let crossed: Vec<Gap> = tape.gaps().into_iter().filter(is_crossed).collect();
         match crossed.first() {
             Some(first) if self.gaps == AtGap::Refuse => {
                 Err(Error::Gap { gap: Box::new(first.clone()), gaps: crossed.len() })

@@ -8,12 +8,13 @@
 //! Two collections of the tape must never end up in one, for then no document of it could be
 //! trusted. What the rules alone show is refused when they are read; what only the tape can
 //! show (a namespace that keeps its name, and is also a rule's target) is refused at the
-//! first event that shows it.
+//! first event that shows it, or before anything is played if the base does.
 
 mod rewrite;
 mod rule;
 
 use changetape_core::{ChangeEvent, Namespace, OperationType, Seq};
+use changetape_tape::Definition;
 
 use crate::Error;
 use rule::Rule;
@@ -81,9 +82,9 @@ impl NamespaceMap {
         }
         let bad = Error::event(seq);
         let Some(ns) = event.namespace().map_err(&bad)? else { return Ok(Mapped::Unchanged) };
-        let target = self.checked(seq, &ns)?;
+        let target = self.checked(Some(seq), &ns)?;
         let renamed_to = match event.renamed_to().map_err(&bad)? {
-            Some(to) => Some((self.checked(seq, &to)?, to)),
+            Some(to) => Some((self.checked(Some(seq), &to)?, to)),
             None => None,
         };
         if event.operation_type().map_err(&bad)? == OperationType::DropDatabase
@@ -102,7 +103,30 @@ impl NamespaceMap {
         rewrite::event(self, event, &ns, &target).map_err(bad)
     }
 
-    fn checked(&self, seq: Seq, ns: &Namespace) -> Result<Namespace, Error> {
+    /// A definition of the base under its new names.
+    ///
+    /// # Errors
+    /// [`Error::MapCollision`] as for an event, [`Error::ViewApart`] for a view that would leave
+    /// what it is on, [`Error::Definition`] if its options cannot be read.
+    pub(crate) fn definition(&self, definition: &Definition) -> Result<Definition, Error> {
+        if self.is_empty() {
+            return Ok(definition.clone());
+        }
+        let ns = definition.namespace();
+        let target = self.checked(None, &ns)?;
+        let bad = |source| Error::Definition { namespace: Box::new(ns.clone()), source };
+        let options = rewrite::options(self, &definition.options, &ns, &target).map_err(bad)?;
+        let Some(options) = options else {
+            let on = definition.options.get_str("viewOn").unwrap_or_default();
+            let on = Namespace::collection(ns.db.as_str(), on);
+            return Err(Error::ViewApart { view: Box::new(ns), on: Box::new(on) });
+        };
+        let coll = target.coll.unwrap_or_default();
+        Ok(Definition { db: target.db, coll, options, ..definition.clone() })
+    }
+
+    /// `seq` is the event's; a base has none.
+    fn checked(&self, seq: Option<Seq>, ns: &Namespace) -> Result<Namespace, Error> {
         let (target, by) = self.resolve(ns);
         let collides = |rule: &&Rule| match by {
             // It keeps its name: nothing else may be given that name.

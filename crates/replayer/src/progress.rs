@@ -1,9 +1,10 @@
 //! `Progress`: how far a replay is, readable from another thread while it runs.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use changetape_core::{Seq, WallTime};
+use changetape_core::{Namespace, Seq, WallTime};
 
 /// A tape's time before anything was delivered.
 const NO_TIME: i64 = i64::MIN;
@@ -20,6 +21,20 @@ pub struct Progress {
     bytes: AtomicU64,
     tape_time: AtomicI64,
     lateness_nanos: AtomicU64,
+    base: Mutex<Option<BaseProgress>>,
+}
+
+/// How far a restoration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseProgress {
+    /// Documents that the target has acknowledged.
+    pub documents: u64,
+    /// How many there are.
+    pub of: u64,
+    /// What is being restored, where it goes.
+    pub namespace: Namespace,
+    /// Whether its documents are there and its indexes are being built.
+    pub builds_indexes: bool,
 }
 
 impl Default for Progress {
@@ -33,6 +48,7 @@ impl Default for Progress {
             bytes: AtomicU64::new(0),
             tape_time: AtomicI64::new(NO_TIME),
             lateness_nanos: AtomicU64::new(0),
+            base: Mutex::new(None),
         }
     }
 }
@@ -85,6 +101,21 @@ impl Progress {
     #[must_use]
     pub fn lateness(&self) -> Duration {
         Duration::from_nanos(self.lateness_nanos.load(Ordering::Relaxed))
+    }
+
+    /// How far the base is, while it is restored.
+    #[must_use]
+    pub fn base(&self) -> Option<BaseProgress> {
+        self.base_now().clone()
+    }
+
+    /// The base is as far as that; `None` once it is done with.
+    pub(crate) fn restoring(&self, base: Option<BaseProgress>) {
+        *self.base_now() = base;
+    }
+
+    fn base_now(&self) -> MutexGuard<'_, Option<BaseProgress>> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn begin(&self, start: Seq, end: Seq) {

@@ -10,7 +10,10 @@ use crate::player::{Played, Player};
 use crate::read_ahead::{Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary, Tally};
-use crate::{Error, Missing, NamespaceMap, Part, Progress, Selection, Speed, Stop, Timeline};
+use crate::{
+    Error, Extent, Missing, NamespaceMap, Part, Progress, Restoration, Selection, Speed, Stop,
+    Timeline,
+};
 
 /// What to play and how.
 #[derive(Debug, Clone)]
@@ -55,13 +58,21 @@ pub struct Replay {
     tape: TapeReader,
     options: ReplayOptions,
     sink: Box<dyn Sink>,
+    base: Option<Restoration>,
 }
 
 impl Replay {
     /// A replay that has not begun.
     #[must_use]
     pub fn new(tape: TapeReader, options: ReplayOptions, sink: Box<dyn Sink>) -> Self {
-        Self { tape, options, sink }
+        Self { tape, options, sink, base: None }
+    }
+
+    /// Restores a base first.
+    #[must_use]
+    pub fn with_base(mut self, base: Option<Restoration>) -> Self {
+        self.base = base;
+        self
     }
 
     /// Plays to the end, until a stop is requested or until something fails, on two threads
@@ -77,12 +88,16 @@ impl Replay {
             if let Some(next) = self.sink.resume(&part)? {
                 tracing::info!("going on at {next}");
                 range.start = next.clamp(range.start, range.end);
+                // It was restored before the first event.
+                self.base = None;
             }
         }
-        let gaps = self.options.missing.crossed(&self.tape, &range)?;
+        let base = self.base.as_ref();
+        let gaps = self.options.missing.crossed(&self.tape, base, &range)?;
         progress.begin(range.start, range.end);
         self.sink.begin(self.tape.metadata())?;
 
+        let base = base.map(|base| self.sink.restore(base, progress, stop)).transpose()?;
         let queue = Queue::default();
         let mut reader = Reader {
             selection: &self.options.selection,
@@ -94,6 +109,11 @@ impl Replay {
             read: 0,
             selected: 0,
         };
+        // Events follow a whole base, or nothing.
+        if base.is_some_and(|base| base.extent != Extent::Whole) {
+            let (start, nothing) = (range.start, Played::default());
+            return Ok(Summary { base, ..summary(Ended::Stopped, range, start, nothing, reader) });
+        }
         let (sink, speed, tape) = (self.sink.as_mut(), self.options.speed, &self.tape);
         let (result, played) = thread::scope(|scope| {
             let (queue, reader, range) = (&queue, &mut reader, &range);
@@ -126,7 +146,7 @@ impl Replay {
             Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),
         };
         progress.passed(reached);
-        Ok(Summary { gaps, ..summary(ended, range, reached, played, reader) })
+        Ok(Summary { base, gaps, ..summary(ended, range, reached, played, reader) })
     }
 }
 
@@ -141,6 +161,7 @@ fn summary(
     tally.merge(reader.tally);
     Summary {
         ended,
+        base: None,
         range,
         reached,
         read: reader.read,

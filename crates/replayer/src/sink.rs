@@ -17,7 +17,7 @@ use changetape_tape::Metadata;
 
 use crate::page::Outgoing;
 use crate::summary::Tally;
-use crate::{Error, Part, Stop};
+use crate::{Error, Part, Progress, Restoration, Restored, Stop};
 
 pub use address::{SinkAddress, SinkOptions};
 
@@ -57,6 +57,21 @@ pub trait Sink: Send {
     fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
         let _ = part;
         Err(Error::KeepsNoProgress)
+    }
+
+    /// Puts a tape's base in place, before the first event is delivered.
+    ///
+    /// # Errors
+    /// [`Error::BaseNeedsDatabase`] unless the sink is a database; otherwise if the base cannot be
+    /// put there.
+    fn restore(
+        &mut self,
+        base: &Restoration,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> Result<Restored, Error> {
+        let _ = (base, progress, stop);
+        Err(Error::BaseNeedsDatabase)
     }
 
     /// Delivers one or more of `due`, which is never empty, from the first on. What is worth

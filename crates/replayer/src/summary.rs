@@ -13,6 +13,8 @@ use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
 use hdrhistogram::Histogram;
 
+use crate::Restored;
+
 /// How many divergences are listed one by one; the rest are only counted.
 const LISTED: usize = 10;
 
@@ -73,6 +75,8 @@ pub struct Lateness {
 pub struct Summary {
     /// Why it ended.
     pub ended: Ended,
+    /// What came of the base, where it was to be restored first.
+    pub base: Option<Restored>,
     /// The part of the tape that was asked for.
     pub range: Range<Seq>,
     /// One past the last event that was delivered, hidden or skipped.

@@ -235,7 +235,7 @@ fn a_mapping_that_would_merge_collections_fails_at_the_event_that_shows_it() {
     let options = ReplayOptions { speed: Speed::Max, map, ..ReplayOptions::default() };
     let replay = Replay::new(tape.reader(), options, Box::new(NullSink));
     let error = replay.run(&Progress::default(), &Stop::default()).unwrap_err();
-    assert!(matches!(error, Error::MapCollision { seq, .. } if seq == Seq::ZERO), "{error}");
+    assert!(matches!(error, Error::MapCollision { seq, .. } if seq == Some(Seq::ZERO)), "{error}");
 }
 
 /// Requests a stop as soon as it has been given so many events.

@@ -8,8 +8,8 @@ use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order};
 use changetape_replayer::{
-    AtDamage, AtGap, Missing, NamespaceMap, ReplayOptions, Resume, Selection, SinkAddress,
-    SinkOptions, Speed,
+    AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
+    SinkAddress, SinkOptions, Speed,
 };
 use clap::{Args, ValueEnum};
 
@@ -32,6 +32,7 @@ Sinks:
 
 Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x
+  changetape replay orders.tape mongodb://localhost:27018 --base --speed max
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
 
@@ -53,6 +54,14 @@ pub(crate) struct ReplayArgs {
     /// replayed into with it keeps how far that came, in changetape.progress
     #[arg(long, env = "CHANGETAPE_RESUME", value_parser = parse::switch, help_heading = "Selection")]
     resume: bool,
+
+    /// Restore the tape's base first (record --snapshot): collections with their options,
+    /// documents, then indexes, and views; not where anything has their names already
+    #[arg(long, env = "CHANGETAPE_BASE", value_parser = parse::switch, help_heading = "Base")]
+    base: bool,
+    /// With --base, drop first what has the names of the base's collections and views
+    #[arg(long, env = "CHANGETAPE_DROP", value_parser = parse::switch, help_heading = "Base")]
+    drop: bool,
 
     /// How fast recorded time passes: 1x, 0.5x, 10x, or max (no waiting)
     #[arg(
@@ -220,6 +229,16 @@ impl ReplayArgs {
             map: map.map_err(|error| Usage::new(error.to_string()))?,
             resume: if self.resume { Resume::WhereItEnded } else { Resume::No },
         })
+    }
+
+    /// Whether the base is restored first, and over what.
+    pub(crate) fn base(&self) -> anyhow::Result<Option<Existing>> {
+        match (self.base, self.drop) {
+            (false, false) => Ok(None),
+            (true, false) => Ok(Some(Existing::Refuse)),
+            (true, true) => Ok(Some(Existing::Drop)),
+            (false, true) => Err(Usage::new("--drop goes with --base alone").into()),
+        }
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {

@@ -6,10 +6,12 @@
 //! | `operationDescription.to` | the same |
 //! | `operationDescription.viewOn` | a collection of the view's own database |
 //! | `operationDescription.indexes[].ns` | `db.collection`, as servers before 4.4 write it |
+//! | `viewOn` of a view in the base | as in `operationDescription` |
 //!
 //! Names inside a view's pipeline (`$lookup`, `$unionWith`) are left alone: under a rule for
 //! a whole database they stay right, and under a rule for a collection only people can tell.
 
+use bson::raw::{RawDocument, RawDocumentBuf};
 use changetape_core::raw::{self, DocumentWriter, Element, kind};
 use changetape_core::{ChangeEvent, Error, Namespace};
 
@@ -48,6 +50,19 @@ pub(super) fn event(
         }
     }
     Ok(Mapped::Changed(ChangeEvent::from(writer.finish()?)))
+}
+
+/// The options of a collection or view with its names as the map has them; `None` for a view that
+/// would not stay in the database of what it is on.
+pub(super) fn options(
+    map: &NamespaceMap,
+    options: &RawDocument,
+    ns: &Namespace,
+    target: &Namespace,
+) -> Result<Option<RawDocumentBuf>, Error> {
+    let mut writer = DocumentWriter::new();
+    let view_stays = write_description(&mut writer, map, options.as_bytes(), ns, target)?;
+    view_stays.then(|| writer.finish()).transpose()
 }
 
 /// Returns whether a view, if it is one, stays in the database of what it is on.

@@ -166,3 +166,26 @@ fn dropping_a_database_spares_what_was_mapped_into_it() {
     assert_eq!(apply(&map, drop("a")).unwrap(), Mapped::Unchanged);
     assert_eq!(changed(&map, drop("x")), drop("y"));
 }
+
+#[test]
+fn a_definition_of_the_base_is_mapped_as_its_creation_is() {
+    let map = map(&["shop.orders=test.o", "shop.stock=live.s", "shop=live"]);
+    let definition = |db: &str, coll: &str, options| Definition {
+        db: db.to_owned(),
+        coll: coll.to_owned(),
+        kind: "collection".to_owned(),
+        options,
+        indexes: vec![rawdoc! {"name": "_id_"}],
+    };
+    let of = |coll, options| map.definition(&definition("shop", coll, options));
+    let view = |on: &str| rawdoc! {"viewOn": on, "pipeline": [{"viewOn": on}]};
+    let capped = || rawdoc! {"capped": true, "size": 4096};
+    assert_eq!(of("orders", capped()).unwrap(), definition("test", "o", capped()));
+    assert_eq!(of("all", view("items")).unwrap(), definition("live", "all", view("items")));
+    assert_eq!(of("all", view("stock")).unwrap().options.get_str("viewOn").unwrap(), "s");
+    let apart = of("all", view("orders")).unwrap_err();
+    assert!(matches!(&apart, Error::ViewApart { .. }), "{apart}");
+    assert!(apart.to_string().contains("shop.all") && apart.is_usage(), "{apart}");
+    let merged = map.definition(&definition("live", "orders", capped())).unwrap_err();
+    assert!(matches!(merged, Error::MapCollision { seq: None, .. }), "{merged}");
+}

@@ -44,6 +44,17 @@ pub struct SinkOptions {
 }
 
 impl SinkAddress {
+    /// Refuses a sink that no base can be restored into, before it is opened.
+    ///
+    /// # Errors
+    /// [`Error::BaseNeedsDatabase`].
+    pub fn check_takes_base(&self) -> Result<(), Error> {
+        match self {
+            Self::Mongodb(_) => Ok(()),
+            Self::Stdout | Self::File(_) | Self::Null => Err(Error::BaseNeedsDatabase),
+        }
+    }
+
     /// Opens the sink: connects to the deployment, creates the file.
     ///
     /// # Errors
@@ -132,6 +143,16 @@ mod tests {
             for form in ["mongodb://", "mongodb+srv://", "file:PATH", "null:", "- ("] {
                 assert!(error.contains(form), "{text:?}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_database_takes_a_base() {
+        for (text, takes) in
+            [("-", false), ("null:", false), ("file:x", false), ("mongodb://x", true)]
+        {
+            let address: SinkAddress = text.parse().unwrap();
+            assert_eq!(address.check_takes_base().is_ok(), takes, "{text}");
         }
     }
 

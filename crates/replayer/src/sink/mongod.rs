@@ -4,6 +4,7 @@
 //! due events ─┬► window (few commands) ─► transact (sessions, all or nothing) ─┬─► reply ─► tally
 //!             ├► run (one command) ─────► target (one session, retries) ───────┤
 //!             └► definition (DDL: one event, its own commands) ────────────────┘
+//! base ────────► restore (before the first event) ──────────────────────────┘
 //! ```
 //! | event | command | if the target is in another state |
 //! | --- | --- | --- |
@@ -41,6 +42,7 @@ mod identity;
 mod progress;
 mod public_update;
 mod reply;
+mod restore;
 mod run;
 mod statement;
 mod target;
@@ -58,10 +60,11 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken};
 use crate::page::Outgoing;
 use crate::summary::{Divergence, Tally};
-use crate::{Error, Part, Stop};
+use crate::{Error, Part, Progress, Restoration, Restored, Stop};
 pub use error::TargetError;
-use progress::Progress;
+use progress::Kept;
 use reply::Reply;
+pub use restore::RestoreError;
 use run::{Planned, Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
@@ -83,7 +86,7 @@ pub struct MongodSink {
     /// How many transactions run at the same time.
     transactions: usize,
     /// How far the replay has come, if the target is to keep it.
-    progress: Option<Progress>,
+    progress: Option<Kept>,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -372,11 +375,20 @@ impl Sink for MongodSink {
     }
 
     fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
-        let (progress, next) = Progress::resume(&self.target, part)?;
+        let (progress, next) = Kept::resume(&self.target, part)?;
         self.progress = Some(progress);
         // Everything before one place is applied, and nothing behind it.
         self.transactions = 1;
         Ok(next)
+    }
+
+    fn restore(
+        &mut self,
+        base: &Restoration,
+        progress: &Progress,
+        stop: &Stop,
+    ) -> Result<Restored, Error> {
+        restore::restore(&mut self.target, base, progress, stop)
     }
 
     fn deliver(

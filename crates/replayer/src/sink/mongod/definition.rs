@@ -1,4 +1,5 @@
-//! Collections, views and indexes: events that are about no document.
+//! Collections, views and indexes: events that are about no document. A base has the same commands
+//! ([`create`], [`create_indexes`], [`drop`]), and finds nothing there.
 //!
 //! | event | command | already so (*adapted*) | *divergent* |
 //! | --- | --- | --- | --- |
@@ -89,34 +90,18 @@ pub(super) fn plan(
     ns: &Namespace,
     quorum: Quorum,
 ) -> Result<Plan, Error> {
-    let coll = ns.coll.as_deref().unwrap_or_default();
     let described = || {
         let missing = Error::MissingField { field: "operationDescription" };
         event.operation_description()?.ok_or(missing)
     };
-    let simple = |verb: &str, check| {
-        let mut writer = DocumentWriter::new();
-        writer.string(verb.as_bytes(), coll.as_bytes());
-        finish(&ns.db, writer, check)
-    };
     let definition = match operation {
-        OperationType::Create => return create(described()?, ns, coll),
-        OperationType::CreateIndexes => {
-            let mut writer = DocumentWriter::new();
-            writer.string(b"createIndexes", coll.as_bytes());
-            copy_indexes(&mut writer, described()?)?;
-            if quorum == Quorum::Majority {
-                writer.string(b"commitQuorum", b"majority");
-            }
-            let drops = drop_indexes(described()?, ns, coll)?;
-            finish(&ns.db, writer, Check::MayDiffer(drops))?
-        }
+        OperationType::Create => return create(described()?, ns),
+        OperationType::CreateIndexes => create_indexes(described()?, ns, quorum)?,
         OperationType::DropIndexes => {
-            return Ok(Plan::Commands(drop_indexes(described()?, ns, coll)?));
+            return Ok(Plan::Commands(drop_indexes(described()?, ns)?));
         }
         OperationType::Modify => {
-            let mut writer = DocumentWriter::new();
-            writer.string(b"collMod", coll.as_bytes());
+            let mut writer = begin("collMod", ns);
             for element in raw::elements(WHAT, described()?.as_bytes())? {
                 writer.element(element?);
             }
@@ -128,11 +113,12 @@ pub(super) fn plan(
             writer.string(b"renameCollection", ns.to_string().as_bytes());
             writer.string(b"to", to.to_string().as_bytes());
             writer.value(kind::BOOLEAN, b"dropTarget", &[1]);
+            let coll = ns.coll.as_deref().unwrap_or_default();
             let converts = coll.starts_with("tmp") && coll.contains(".convertToCapped.");
             let check = if converts { Check::Converts(to) } else { Check::MayHaveMoved(to) };
             finish("admin", writer, check)?
         }
-        OperationType::Drop => simple("drop", Check::MayBeGone)?,
+        OperationType::Drop => drop(ns)?,
         OperationType::DropDatabase => {
             let mut writer = DocumentWriter::new();
             writer.int32(b"dropDatabase", 1);
@@ -148,9 +134,9 @@ pub(super) fn plan(
     Ok(Plan::Commands(vec![definition]))
 }
 
-fn create(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan, Error> {
-    let mut writer = DocumentWriter::new();
-    writer.string(b"create", coll.as_bytes());
+/// What creates a collection or view.
+pub(super) fn create(description: &RawDocument, ns: &Namespace) -> Result<Plan, Error> {
+    let mut writer = begin("create", ns);
     // As `listCollections` tells them.
     let mut options = DocumentWriter::new();
     for element in raw::elements(WHAT, description.as_bytes())? {
@@ -169,6 +155,26 @@ fn create(description: &RawDocument, ns: &Namespace, coll: &str) -> Result<Plan,
     Ok(Plan::Commands(vec![finish(&ns.db, writer, Check::MayExist(options))?]))
 }
 
+/// What creates indexes.
+pub(super) fn create_indexes(
+    description: &RawDocument,
+    ns: &Namespace,
+    quorum: Quorum,
+) -> Result<Definition, Error> {
+    let mut writer = begin("createIndexes", ns);
+    copy_indexes(&mut writer, description)?;
+    if quorum == Quorum::Majority {
+        writer.string(b"commitQuorum", b"majority");
+    }
+    let drops = drop_indexes(description, ns)?;
+    finish(&ns.db, writer, Check::MayDiffer(drops))
+}
+
+/// What drops a collection or view.
+pub(super) fn drop(ns: &Namespace) -> Result<Definition, Error> {
+    finish(&ns.db, begin("drop", ns), Check::MayBeGone)
+}
+
 /// Whether a view is on what the server keeps a time-series collection's data in.
 fn is_bucket(view_on: Element<'_>) -> bool {
     view_on.value.get(4..).is_some_and(|name| name.starts_with(b"system.buckets."))
@@ -178,18 +184,13 @@ fn time_series() -> Plan {
     Plan::Skip("no change stream contains the data of time-series collections".into())
 }
 
-fn drop_indexes(
-    description: &RawDocument,
-    ns: &Namespace,
-    coll: &str,
-) -> Result<Vec<Definition>, Error> {
+fn drop_indexes(description: &RawDocument, ns: &Namespace) -> Result<Vec<Definition>, Error> {
     let mut definitions = Vec::new();
     for index in indexes(description)? {
         let name = raw::find(WHAT, index?.value, "name")?;
         let name =
             name.ok_or(Error::MissingField { field: "operationDescription.indexes.name" })?;
-        let mut writer = DocumentWriter::new();
-        writer.string(b"dropIndexes", coll.as_bytes());
+        let mut writer = begin("dropIndexes", ns);
         writer.value(name.kind, b"index", name.value);
         definitions.push(finish(&ns.db, writer, Check::MayBeGone)?);
     }
@@ -220,6 +221,13 @@ fn indexes(description: &RawDocument) -> Result<raw::Elements<'_>, Error> {
         .ok_or(Error::MissingField { field: FIELD })?;
     let array = indexes.array().ok_or(Error::WrongType { field: FIELD, expected: "an array" })?;
     raw::elements(WHAT, array)
+}
+
+/// A command about a collection.
+fn begin(verb: &str, ns: &Namespace) -> DocumentWriter {
+    let mut writer = DocumentWriter::new();
+    writer.string(verb.as_bytes(), ns.coll.as_deref().unwrap_or_default().as_bytes());
+    writer
 }
 
 fn finish(db: &str, mut writer: DocumentWriter, check: Check) -> Result<Definition, Error> {

@@ -27,11 +27,11 @@ const COLLECTION: &str = "progress";
 
 /// The progress of one replay.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct Kept {
     part: Part,
 }
 
-impl Progress {
+impl Kept {
     /// Takes over what a target keeps of a replay, and where that goes on.
     ///
     /// # Errors

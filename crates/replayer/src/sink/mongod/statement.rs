@@ -91,9 +91,7 @@ pub(super) fn statements(
     form: Form,
 ) -> Result<Vec<Statement>, Error> {
     if command == Command::Insert {
-        let bytes = full_document(event)?.to_vec();
-        let query = RawDocumentBuf::new();
-        return Ok(vec![Statement { effect: Effect::Insert, bytes, query, inexact: false }]);
+        return Ok(vec![insert(full_document(event)?)]);
     }
     let query = query(event, form)?;
     let one = |effect, writer: DocumentWriter| Statement {
@@ -139,6 +137,23 @@ pub(super) fn statements(
     })
 }
 
+/// What puts a document of a base where there is none.
+pub(super) fn restoring(document: &[u8]) -> Result<(Command, Statement), Error> {
+    if fills_timestamps(document)? {
+        let id = raw::find("a document", document, "_id")?;
+        let query = by_id(id.ok_or(Error::MissingField { field: "_id" })?)?;
+        let bytes = put(&query, document)?.into_bytes();
+        let effect = Effect::PutAgain;
+        return Ok((Command::Update, Statement { effect, bytes, query, inexact: false }));
+    }
+    Ok((Command::Insert, insert(document)))
+}
+
+fn insert(document: &[u8]) -> Statement {
+    let (bytes, query) = (document.to_vec(), RawDocumentBuf::new());
+    Statement { effect: Effect::Insert, bytes, query, inexact: false }
+}
+
 /// Begins a statement that finds its document by `query`.
 pub(super) fn begin(query: &RawDocumentBuf) -> DocumentWriter {
     let mut writer = DocumentWriter::with_capacity(256);
@@ -171,7 +186,10 @@ fn query(event: &ChangeEvent<'_>, form: Form) -> Result<RawDocumentBuf, Error> {
     if form.sharded {
         return Ok(key.to_owned());
     }
-    let id = id_in(key)?;
+    by_id(id_in(key)?)
+}
+
+fn by_id(id: Element<'_>) -> Result<RawDocumentBuf, Error> {
     let mut writer = DocumentWriter::with_capacity(id.value.len() + 16);
     writer.element(id);
     writer.finish()
@@ -209,4 +227,31 @@ fn fills_timestamps(document: &[u8]) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{Timestamp, rawdoc};
+
+    use super::*;
+
+    #[test]
+    fn a_document_of_a_base_takes_the_form_that_keeps_its_bytes() {
+        let zero = Timestamp { time: 0, increment: 0 };
+        for plain in [
+            rawdoc! {"_id": 1, "$set": 2, "a.b": {"t": zero}},
+            rawdoc! {"_id": zero, "t": Timestamp { time: 0, increment: 1 }},
+        ] {
+            let (command, statement) = restoring(plain.as_bytes()).unwrap();
+            assert_eq!((command, statement.effect), (Command::Insert, Effect::Insert));
+            assert_eq!(statement.bytes, plain.as_bytes());
+        }
+        let filled = rawdoc! {"$set": 1, "_id": {"a": 1}, "t": zero};
+        let (command, statement) = restoring(filled.as_bytes()).unwrap();
+        assert_eq!((command, statement.effect), (Command::Update, Effect::PutAgain));
+        let literally = rawdoc! {"$replaceWith": {"$literal": filled}};
+        let expected = rawdoc! {"q": {"_id": {"a": 1}}, "u": [literally], "upsert": true};
+        assert_eq!(statement.bytes, expected.as_bytes());
+        assert!(restoring(rawdoc! {"t": zero}.as_bytes()).is_err());
+    }
 }
