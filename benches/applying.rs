@@ -36,7 +36,7 @@ const URI: &str = "CHANGETAPE_BENCH_URI";
 const BATCH: usize = 1000;
 
 /// Those who change documents while the tape is made.
-const CLIENTS: u64 = 8;
+const CLIENTS: usize = 8;
 
 const SEED: u64 = 4;
 
@@ -227,7 +227,9 @@ async fn send(
     batch: Vec<RawDocumentBuf>,
 ) -> Result<(), Error> {
     let mut statements = RawArrayBuf::new();
-    batch.into_iter().for_each(|statement| statements.push(statement));
+    for statement in batch {
+        statements.push(statement);
+    }
     let command = match kind {
         0 => rawdoc! {"insert": "orders", "documents": statements, "ordered": false},
         1 => rawdoc! {"update": "orders", "updates": statements, "ordered": false},
@@ -254,14 +256,14 @@ async fn make(events: u64) -> Result<(), Error> {
         shop.collection::<Document>("orders").insert_many(orders).await?;
     }
     // Each client has documents of its own, so that it knows which there are.
-    let clients = (0..CLIENTS).map(|client| {
+    let clients = (0..CLIENTS as u64).map(|client| {
         let orders = shop.collection::<Document>("orders");
         let mut random = random.fork();
         tokio::spawn(async move {
-            let mut own: Vec<u64> = (client..inserts).step_by(CLIENTS as usize).collect();
-            for _ in 0..(changes + client) / CLIENTS {
+            let mut own: Vec<u64> = (client..inserts).step_by(CLIENTS).collect();
+            for _ in 0..(changes + client) / CLIENTS as u64 {
                 let at = random.usize(..own.len());
-                let id = own[at];
+                let Some(&id) = own.get(at) else { break };
                 let found = doc! {"_id": id.cast_signed()};
                 match random.u32(..100) {
                     ..70 => {
@@ -292,8 +294,8 @@ async fn make(events: u64) -> Result<(), Error> {
         limits: Limits { count: Some(events), ..Limits::default() },
         ..RecordOptions::default()
     };
-    let stop = CancellationToken::new();
-    record(&deployment, &tape, &options, Arc::<Progress>::default(), &stop).await?;
+    let never = CancellationToken::new();
+    record(&deployment, &tape, &options, Arc::<Progress>::default(), &never).await?;
     Ok(())
 }
 

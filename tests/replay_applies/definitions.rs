@@ -1,6 +1,7 @@
 //! Collections, views, indexes and their options.
 
 use bson::doc;
+use changetape_replayer::sink::mongod::Order;
 
 use super::*;
 
@@ -101,7 +102,10 @@ async fn renames_and_drops_come_out_the_same() {
     }
     let coll = pair.from.database("back").collection::<Document>("x");
     coll.insert_one(doc! {"_id": 2}).await.unwrap();
-    assert_plain(&pair.apply_and_compare().await);
+    // A conversion copies documents in the order in which the target has them.
+    let sink = pair.sink().await.with_order(Order::Namespace);
+    assert_plain(&apply(sink, pair.events().await, None).await.unwrap());
+    pair.compare().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

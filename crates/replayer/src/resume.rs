@@ -3,6 +3,7 @@
 //! A target that keeps the progress of a replay keeps with it what that replay covers: going on with
 //! another selection, or under other names, would leave out what one of the two leaves out.
 
+use bson::oid::ObjectId;
 use changetape_tape::Metadata;
 
 use crate::{NamespaceMap, ReplayOptions, Selection};
@@ -19,7 +20,7 @@ pub struct Part {
 impl Part {
     pub(crate) fn of(tape: &Metadata, options: &ReplayOptions) -> Self {
         let source = &tape.source;
-        let id = source.replica_set_id.map(|id| id.to_hex());
+        let id = source.replica_set_id.map(ObjectId::to_hex);
         let recorded =
             format!("{} at {}", id.as_ref().unwrap_or(&source.replica_set), tape.created_at);
         Self { tape: recorded, covers: covers(&options.selection, &options.map) }

@@ -55,13 +55,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, env = "CHANGETAPE_RESUME", value_parser = parse::switch, help_heading = "Selection")]
     resume: bool,
 
-    /// Restore the tape's base first (record --snapshot): collections with their options,
-    /// documents, then indexes, and views; not where anything has their names already
-    #[arg(long, env = "CHANGETAPE_BASE", value_parser = parse::switch, help_heading = "Base")]
-    base: bool,
-    /// With --base, drop first what has the names of the base's collections and views
-    #[arg(long, env = "CHANGETAPE_DROP", value_parser = parse::switch, help_heading = "Base")]
-    drop: bool,
+    #[command(flatten)]
+    base: BaseArgs,
 
     /// How fast recorded time passes: 1x, 0.5x, 10x, or max (no waiting)
     #[arg(
@@ -180,6 +175,18 @@ struct SelectionArgs {
     skip_damage: bool,
 }
 
+/// What goes before the events.
+#[derive(Debug, Args)]
+struct BaseArgs {
+    /// Restore the tape's base first (record --snapshot): collections with their options,
+    /// documents, then indexes, and views; not where anything has their names already
+    #[arg(long, env = "CHANGETAPE_BASE", value_parser = parse::switch, help_heading = "Base")]
+    base: bool,
+    /// With --base, drop first what has the names of the base's collections and views
+    #[arg(long, env = "CHANGETAPE_DROP", value_parser = parse::switch, help_heading = "Base")]
+    drop: bool,
+}
+
 /// How events are printed.
 #[derive(Debug, Args)]
 struct ShownArgs {
@@ -233,7 +240,7 @@ impl ReplayArgs {
 
     /// Whether the base is restored first, and over what.
     pub(crate) fn base(&self) -> anyhow::Result<Option<Existing>> {
-        match (self.base, self.drop) {
+        match (self.base.base, self.base.drop) {
             (false, false) => Ok(None),
             (true, false) => Ok(Some(Existing::Refuse)),
             (true, true) => Ok(Some(Existing::Drop)),

@@ -44,6 +44,7 @@ mod public_update;
 mod reply;
 mod restore;
 mod run;
+mod settle;
 mod statement;
 mod target;
 mod transact;
@@ -65,7 +66,7 @@ pub use error::TargetError;
 use progress::Kept;
 use reply::Reply;
 pub use restore::RestoreError;
-use run::{Planned, Run, Terms};
+use run::{Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
 pub use window::Order;
@@ -267,71 +268,6 @@ impl MongodSink {
         }
         self.settle(planned, &reply, subject, tally, stop)?;
         Ok(planned.last().map_or(0, |last| last.event + 1))
-    }
-
-    /// Tells what the reply to a run says about the state of the target.
-    fn settle(
-        &mut self,
-        done: &[Planned],
-        reply: &Reply,
-        subject: &Subject,
-        tally: &mut Tally,
-        stop: &Stop,
-    ) -> Result<(), Halt> {
-        let (mut inserted_anew, mut present) = (false, false);
-        for (index, planned) in done.iter().enumerate() {
-            let upserted = reply.upserted.contains(&index);
-            match planned.effect {
-                Effect::PutAgain => {
-                    tally.adapt(u64::from(!upserted));
-                    inserted_anew |= upserted;
-                    present |= !upserted;
-                }
-                Effect::Replace => tally.adapt(u64::from(upserted)),
-                Effect::Insert | Effect::Update | Effect::Delete | Effect::Prepare => {}
-            }
-            if planned.inexact {
-                tally.inexact(planned.seq);
-            }
-        }
-        // As soon as documents are new again, plain inserts are quicker again.
-        if inserted_anew && !present {
-            self.form.documents_exist = false;
-        }
-        let missing = (done.len() as u64).saturating_sub(reply.n);
-        let deletes = done.iter().any(|planned| planned.effect == Effect::Delete);
-        if missing > 0 && deletes {
-            tally.adapt(missing);
-        } else if missing > 0 {
-            self.find_missing(done, missing, subject, tally, stop)?;
-        }
-        Ok(())
-    }
-
-    /// A command says how many documents were missing, not which. One look for each says.
-    fn find_missing(
-        &mut self,
-        done: &[Planned],
-        missing: u64,
-        subject: &Subject,
-        tally: &mut Tally,
-        stop: &Stop,
-    ) -> Result<(), Halt> {
-        tally.diverge(missing);
-        let mut unexplained = missing;
-        for planned in done.iter().filter(|planned| planned.effect == Effect::Update) {
-            if unexplained == 0 || !tally.wants_divergences() {
-                break;
-            }
-            let namespace = &subject.namespace;
-            let there = self.target.has_document(namespace, &planned.query, stop);
-            if !there.map_err(|trouble| self.failure(subject, trouble))? {
-                unexplained -= 1;
-                let found = "no such document to update";
-                tally.list(Divergence { seq: planned.seq, namespace: namespace.clone(), found });
-            }
-        }
-        Ok(())
     }
 
     fn failure(&self, subject: &Subject, trouble: Trouble) -> Halt {

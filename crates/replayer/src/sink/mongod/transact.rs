@@ -12,7 +12,7 @@
 use bson::Document;
 use changetape_core::Namespace;
 
-use super::reply::Reply;
+use super::reply::{Reply, WriteError};
 use super::run::{Run, Terms};
 use super::window::{Order, Regrouping, Share, Window};
 use super::{Halt, MongodSink, Subject, progress};
@@ -53,7 +53,7 @@ impl MongodSink {
         for (share, outcome) in window.shares.iter().zip(outcomes) {
             match outcome {
                 Outcome::Done(replies) => {
-                    self.settle_share(share, &replies, subject, tally, stop)?
+                    self.settle_share(share, &replies, subject, tally, stop)?;
                 }
                 outcome => left.push((share, outcome)),
             }
@@ -165,7 +165,7 @@ impl MongodSink {
                 Outcome::Done(replies)
             } else if transacted.is_impossible {
                 Outcome::Impossible
-            } else if error.is_some_and(|error| error.is_taken_id()) {
+            } else if error.is_some_and(WriteError::is_taken_id) {
                 Outcome::Taken
             } else {
                 Outcome::Refused

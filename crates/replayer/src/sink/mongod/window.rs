@@ -126,13 +126,11 @@ impl Window {
             }
             let Some(command) = statement::command(event, form).map_err(&bad)? else { break };
             let Some(ns) = event.namespace().map_err(&bad)? else { break };
-            let number = match namespaces.iter().rposition(|(known, _)| *known == ns) {
-                Some(number) => number,
-                None => {
-                    namespaces.push((ns.clone(), regrouping(&ns)?));
-                    namespaces.len() - 1
-                }
-            };
+            let known = namespaces.iter().rposition(|(known, _)| *known == ns);
+            let number = known.unwrap_or(namespaces.len());
+            if known.is_none() {
+                namespaces.push((ns.clone(), regrouping(&ns)?));
+            }
             let allowed = namespaces.get(number).map_or(Regrouping::Alone, |known| known.1);
             if allowed == Regrouping::Alone {
                 break;

@@ -33,7 +33,7 @@ pub(in crate::sink::mongod) struct Transacted {
 enum Stage {
     NotBegun,
     /// Its commands were executed, and it is not committed, or it is not known whether.
-    Executed(ClientSession, Transacted),
+    Executed(Box<ClientSession>, Transacted),
     Done(Transacted),
 }
 
@@ -83,14 +83,14 @@ async fn advance(
             *stage = Stage::Done(transacted);
             return Ok(());
         }
-        Stage::Executed(session, transacted) => (session, transacted),
+        Stage::Executed(session, transacted) => (*session, transacted),
         Stage::NotBegun => execute(deployment, commands, is_accepted).await?,
     };
     if transacted.is_committed {
         if let Err(error) = session.commit_transaction().await {
             if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
                 // What the server says to that next decides.
-                *stage = Stage::Executed(session, transacted);
+                *stage = Stage::Executed(Box::new(session), transacted);
             }
             return Err(error);
         }
