@@ -15,7 +15,7 @@ use bson::raw::RawDocumentBuf;
 use bson::{Bson, Document};
 use changetape_core::Namespace;
 use changetape_core::raw::{DocumentWriter, kind};
-use changetape_deployment::{Deployment, Error, Refusal, Topology, is_transient};
+use changetape_deployment::{Deployment, Error, Refusal, Topology, error_code, is_transient};
 use mongodb::ClientSession;
 use tokio::runtime::Handle;
 
@@ -34,6 +34,14 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Pauses between attempts, from the first to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// `WriteConflict`: another transaction holds a document.
+const WRITE_CONFLICT: i32 = 112;
+
+/// How long another transaction is waited for. That of a replay that was killed the server ends
+/// after `transactionLifetimeLimitSeconds`, a minute, and looks for such every half of it.
+const LONGEST_CONFLICT: Duration = Duration::from_secs(120);
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the server waits for a majority before it says that there is none; the command is then
 /// sent again, which waits anew.
@@ -290,6 +298,7 @@ impl Target {
         mut attempt: impl AsyncFnMut(&mut Self, Wait<'_>) -> Attempt<T>,
     ) -> Result<T, Trouble> {
         let mut outage: Option<Outage> = None;
+        let mut conflict: Option<Instant> = None;
         let mut pause = PAUSES.0;
         loop {
             let runtime = self.runtime.clone();
@@ -308,6 +317,23 @@ impl Target {
                 }
                 Attempt::Refused(refusal) => return Err(Trouble::Refused(refusal)),
                 Attempt::Away(cause) => cause,
+                Attempt::Failed(error) if error_code(&error) == Some(WRITE_CONFLICT) => {
+                    let source = self.deployment.explain(error, "apply events");
+                    let since = *conflict.get_or_insert_with(|| {
+                        tracing::warn!(
+                            "a transaction is in the way, waiting for its end: {source}"
+                        );
+                        started
+                    });
+                    let waited = since.elapsed();
+                    if waited >= LONGEST_CONFLICT {
+                        return Err(Trouble::Away { waited, source });
+                    }
+                    if !sleep(CONFLICT_PAUSE, stop) {
+                        return Err(Trouble::Stopped);
+                    }
+                    continue;
+                }
                 Attempt::Failed(error) => {
                     let transient = is_transient(&error);
                     match self.deployment.explain(error, "apply events") {
