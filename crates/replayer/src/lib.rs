@@ -49,7 +49,7 @@ pub use pacer::Pacer;
 pub use page::Outgoing;
 pub use progress::{BaseProgress, Progress};
 pub use replay::{Replay, ReplayOptions, Resume};
-pub use resume::Part;
+pub use resume::Coverage;
 pub use selection::Selection;
 pub use sink::{Sink, SinkAddress, SinkOptions};
 pub use speed::Speed;

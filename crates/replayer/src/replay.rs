@@ -11,7 +11,7 @@ use crate::read_ahead::{Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary, Tally};
 use crate::{
-    Error, Extent, Missing, NamespaceMap, Part, Progress, Restoration, Selection, Speed, Stop,
+    Coverage, Error, Extent, Missing, NamespaceMap, Progress, Restoration, Selection, Speed, Stop,
     Timeline,
 };
 
@@ -84,8 +84,8 @@ impl Replay {
     pub fn run(mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
         let mut range = self.options.selection.range(&self.tape)?;
         if self.options.resume == Resume::WhereItEnded {
-            let part = Part::of(self.tape.metadata(), &self.options);
-            if let Some(next) = self.sink.resume(&part)? {
+            let coverage = Coverage::of(self.tape.metadata(), &self.options);
+            if let Some(next) = self.sink.resume(&coverage)? {
                 tracing::info!("going on at {next}");
                 range.start = next.clamp(range.start, range.end);
                 // It was restored before the first event.

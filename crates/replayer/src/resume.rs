@@ -1,4 +1,4 @@
-//! `Part`: which part of which tape a replay plays, and how far it has come on its target.
+//! `Coverage`: which part of which tape a replay plays, and how far it has come on its target.
 //!
 //! A target that keeps the progress of a replay keeps with it what that replay covers: going on with
 //! another selection, or under other names, would leave out what one of the two leaves out.
@@ -10,14 +10,14 @@ use crate::{NamespaceMap, ReplayOptions, Selection};
 
 /// What a replay covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct Coverage {
     /// The tape, by where and when it was recorded.
     pub(crate) tape: String,
     /// Which of its events, and under which names; for people, too.
     pub(crate) covers: String,
 }
 
-impl Part {
+impl Coverage {
     pub(crate) fn of(tape: &Metadata, options: &ReplayOptions) -> Self {
         let source = &tape.source;
         let id = source.replica_set_id.map(ObjectId::to_hex);

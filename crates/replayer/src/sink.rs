@@ -17,7 +17,7 @@ use changetape_tape::Metadata;
 
 use crate::page::Outgoing;
 use crate::summary::Tally;
-use crate::{Error, Part, Progress, Restoration, Restored, Stop};
+use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
 
 pub use address::{SinkAddress, SinkOptions};
 
@@ -48,14 +48,14 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Keeps from now on how far a replay of this part has come; tells where it goes on, if it has
+    /// Keeps from now on how far a replay of this coverage has come; tells where it goes on, if it has
     /// begun before.
     ///
     /// # Errors
     /// [`Error::KeepsNoProgress`] if the sink cannot; [`Error::OtherPart`] if what it keeps is of
     /// another.
-    fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
-        let _ = part;
+    fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
+        let _ = coverage;
         Err(Error::KeepsNoProgress)
     }
 

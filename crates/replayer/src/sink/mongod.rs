@@ -61,7 +61,7 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken};
 use crate::page::Outgoing;
 use crate::summary::{Divergence, Tally};
-use crate::{Error, Part, Progress, Restoration, Restored, Stop};
+use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
 pub use error::TargetError;
 use progress::Kept;
 use reply::Reply;
@@ -310,8 +310,8 @@ impl Sink for MongodSink {
         Ok(())
     }
 
-    fn resume(&mut self, part: &Part) -> Result<Option<Seq>, Error> {
-        let (progress, next) = Kept::resume(&self.target, part)?;
+    fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
+        let (progress, next) = Kept::resume(&self.target, coverage)?;
         self.progress = Some(progress);
         // Everything before one place is applied, and nothing behind it.
         self.transactions = 1;

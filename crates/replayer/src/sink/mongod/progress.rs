@@ -19,7 +19,7 @@ use changetape_core::Seq;
 use super::reply::whole;
 use super::target::{Target, batch};
 use crate::Error;
-use crate::resume::Part;
+use crate::resume::Coverage;
 
 /// Where it is kept.
 pub(super) const DATABASE: &str = "changetape";
@@ -28,7 +28,7 @@ const COLLECTION: &str = "progress";
 /// The progress of one replay.
 #[derive(Debug)]
 pub(super) struct Kept {
-    part: Part,
+    coverage: Coverage,
 }
 
 impl Kept {
@@ -36,17 +36,20 @@ impl Kept {
     ///
     /// # Errors
     /// [`Error::OtherPart`], and what keeps it from being read.
-    pub(super) fn resume(target: &Target, part: &Part) -> Result<(Self, Option<Seq>), Error> {
+    pub(super) fn resume(
+        target: &Target,
+        coverage: &Coverage,
+    ) -> Result<(Self, Option<Seq>), Error> {
         let find = rawdoc! {
-            "find": COLLECTION, "filter": {"_id": &*part.tape}, "limit": 1, "singleBatch": true,
+            "find": COLLECTION, "filter": {"_id": &*coverage.tape}, "limit": 1, "singleBatch": true,
         };
         let found = target.ask(DATABASE, find, "read the progress of the replay");
         let found = batch(found.map_err(Error::deployment)?).into_iter().next();
-        let progress = Self { part: part.clone() };
+        let progress = Self { coverage: coverage.clone() };
         let Some(found) = found else { return Ok((progress, None)) };
         let covers = found.get_str("covers").unwrap_or_default();
-        if covers != part.covers {
-            let (there, asked) = (covers.to_owned(), part.covers.clone());
+        if covers != coverage.covers {
+            let (there, asked) = (covers.to_owned(), coverage.covers.clone());
             return Err(Error::OtherPart { there, asked });
         }
         let next = found.get("next").and_then(whole).and_then(|next| u64::try_from(next).ok());
@@ -55,8 +58,9 @@ impl Kept {
 
     /// The command that keeps it, to be run in a transaction.
     pub(super) fn command(&self, next: Seq) -> RawDocumentBuf {
-        let set = rawdoc! {"covers": &*self.part.covers, "next": next.get().cast_signed()};
-        let update = rawdoc! {"q": {"_id": &*self.part.tape}, "u": {"$set": set}, "upsert": true};
+        let set = rawdoc! {"covers": &*self.coverage.covers, "next": next.get().cast_signed()};
+        let update =
+            rawdoc! {"q": {"_id": &*self.coverage.tape}, "u": {"$set": set}, "upsert": true};
         rawdoc! {"update": COLLECTION, "updates": [update]}
     }
 }
