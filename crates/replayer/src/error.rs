@@ -77,6 +77,14 @@ pub enum Error {
         /// What is wrong with it.
         source: changetape_core::Error,
     },
+    /// What a base says of a collection cannot be read.
+    #[error("what the tape's base says of {namespace} cannot be used")]
+    Base {
+        /// The collection.
+        namespace: Namespace,
+        /// What is wrong with it.
+        source: changetape_core::Error,
+    },
     /// The file to write is there already: the user's mistake.
     #[error("{} exists already; choose another file, or say that it may be overwritten", path.display())]
     FileExists {

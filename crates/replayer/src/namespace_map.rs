@@ -97,7 +97,8 @@ impl NamespaceMap {
         rewrite::event(self, event, &ns, &target).map_err(bad)
     }
 
-    fn checked(&self, seq: Seq, ns: &Namespace) -> Result<Namespace, Error> {
+    /// The name under which a namespace is played, if nothing else is played there.
+    pub(crate) fn checked(&self, seq: Seq, ns: &Namespace) -> Result<Namespace, Error> {
         let (target, by) = self.resolve(ns);
         let collides = |rule: &&Rule| match by {
             // It keeps its name: nothing else may be given that name.
