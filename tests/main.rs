@@ -32,4 +32,5 @@ mod replay_applies;
 mod replay_is_identical;
 mod source_load;
 mod stream;
+mod verify_against;
 mod watched;

@@ -6,7 +6,7 @@
 //! sink tallies is checked too: nothing may be passed off as exact that is not.
 
 mod again;
-mod definitions;
+pub(crate) mod definitions;
 mod documents;
 mod orders;
 mod outage;

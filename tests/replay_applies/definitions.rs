@@ -5,7 +5,7 @@ use bson::doc;
 use super::*;
 
 /// Every definition that a stream reports, over collections that are not empty.
-async fn define_everything(client: &Client) {
+pub(crate) async fn define_everything(client: &Client) {
     let shop = client.database("shop");
     let coll = |name| shop.collection::<Document>(name);
     let create = async |name: &str, options: Document| {
