@@ -13,7 +13,7 @@ async fn made(client: &Client) {
     let other = doc! {"key": {"t": 1}, "name": "by_t"};
     command(client, "shop", doc! {"createIndexes": "made", "indexes": [index, other]}).await;
     let document = |n: i32| doc! {"_id": n, "n": n, "in": {"a": [1, {"b": "x"}], "c": 2}, "t": "y"};
-    shop.collection("made").insert_many((0..40).map(document)).await.unwrap();
+    shop.collection("made").insert_many((0..400).map(document)).await.unwrap();
     shop.collection::<Document>("made")
         .update_many(doc! {}, doc! {"$inc": {"n": 1}, "$set": {"in.c": 3}})
         .await

@@ -29,7 +29,7 @@ async fn little_memory_gives_the_same_in_more_passes() {
     let replayed = differences::replayed().await;
     let at_once = compared(&replayed, 1 << 30).await;
     assert!(at_once.is_same() && at_once.passes == 1, "{at_once:?}");
-    let in_parts = compared(&replayed, 1_000).await;
+    let in_parts = compared(&replayed, 10_000).await;
     assert!(in_parts.is_same() && in_parts.passes > 5, "{in_parts:?}");
     assert_eq!(in_parts.documents, at_once.documents);
 
@@ -37,7 +37,7 @@ async fn little_memory_gives_the_same_in_more_passes() {
     let at_once = compared(&replayed, 1 << 30).await;
     // Once more, to tell which is the extra one.
     assert_eq!(at_once.passes, 2);
-    let in_parts = compared(&replayed, 1_000).await;
+    let in_parts = compared(&replayed, 10_000).await;
     assert_eq!(in_parts.listed, at_once.listed);
     assert_eq!(
         (in_parts.differences, in_parts.documents, in_parts.collections),

@@ -9,9 +9,9 @@
 //! asked how. Then the database is: definitions once, documents by their `_id`s, byte for byte.
 //!
 //! # Memory
-//! The documents of a tape need not fit. They are in parts by a hash of their `_id`s
-//! ([`part`]); a pass over the tape keeps those of one part only, and one that outgrows
-//! [`MEMORY`] is split, by what it looks like needing, and read again.
+//! The documents of a tape need not fit. They are in parts by a hash of their `_id`s ([`part`]);
+//! a pass over the tape keeps those of one part only, and gives up some where they outgrow
+//! [`MEMORY`], for the next pass.
 //!
 //! # What is judged
 //! Documents that the tape touches, and of collections whose content it knows as a whole
@@ -79,12 +79,23 @@ pub struct Verification {
     options: VerifyOptions,
 }
 
-/// How a pass over the tape ended.
-enum Pass {
-    Stopped,
-    /// The documents of the part do not fit; into how many parts it looks like having to be split.
-    Full(u64),
-    Read(Collections, Documents),
+/// What is done with a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Its documents are compared.
+    Compare,
+    /// Others are looked for.
+    FindExtra,
+}
+
+/// What every pass over the tape needs.
+struct Run<'a> {
+    tape: &'a TapeReader,
+    range: Range<Seq>,
+    base: Option<Base>,
+    memory: usize,
+    progress: &'a VerifyProgress,
+    stop: &'a Stop,
 }
 
 impl Verification {
@@ -111,96 +122,81 @@ impl Verification {
         };
         let comparison = Comparison::new(range.clone(), gaps, self.options.limit);
         let mut comparing = Comparing::new(&self.target, &self.options, comparison);
-        let (mut waiting, mut done) = (vec![Part::ALL], Vec::new());
-        while let Some(part) = waiting.pop() {
-            let pass = comparing.next_pass();
-            progress.begin(pass, pass + waiting.len() as u64, range.end.since(range.start));
-            match self.pass(part, &range, base.as_ref(), progress, stop)? {
-                Pass::Stopped => return Ok(None),
-                Pass::Full(parts) => waiting.extend(part.split(parts)),
-                Pass::Read(collections, documents) => {
-                    if done.is_empty() {
-                        comparing.definitions(&collections)?;
-                    }
-                    if !comparing.documents(&collections, &documents, progress, stop)? {
-                        return Ok(None);
-                    }
-                    done.push(part);
-                }
-            }
-        }
-        if comparing.finds_more_than_expected()? {
-            for (part, left) in done.iter().zip((0..done.len() as u64).rev()) {
-                let pass = comparing.next_pass();
-                progress.begin(pass, pass + left, range.end.since(range.start));
-                match self.pass(*part, &range, base.as_ref(), progress, stop)? {
-                    Pass::Read(collections, documents)
-                        if comparing.extra(&collections, &documents, stop)? => {}
-                    _ => return Ok(None),
-                }
-            }
-        }
+        let (tape, memory) = (&self.tape, self.options.memory);
+        let run = Run { tape, range, base, memory, progress, stop };
+        let whole = run.round(Round::Compare, &mut comparing)?
+            && (!comparing.finds_more_than_expected()?
+                || run.round(Round::FindExtra, &mut comparing)?);
         let mut comparison = comparing.done();
         comparison.elapsed = begun.elapsed();
-        Ok(Some(comparison))
+        Ok(whole.then_some(comparison))
+    }
+}
+
+impl Run<'_> {
+    /// Reads the tape as often as all its documents need; `false` if a stop was requested before
+    /// the end.
+    fn round(&self, round: Round, comparing: &mut Comparing<'_>) -> Result<bool, Error> {
+        let (mut next, mut left) = (Some(Part::ALL), 0);
+        while let Some(part) = next {
+            let pass = comparing.next_pass();
+            self.progress.begin(pass, pass + left, self.range.end.since(self.range.start));
+            let Some((collections, documents)) = self.pass(part)? else { return Ok(false) };
+            let whole = match round {
+                Round::Compare => {
+                    if part == Part::ALL {
+                        comparing.definitions(&collections)?;
+                    }
+                    comparing.documents(&collections, &documents, self.progress, self.stop)?
+                }
+                Round::FindExtra => comparing.extra(&collections, &documents, self.stop)?,
+            };
+            if !whole {
+                return Ok(false);
+            }
+            next = documents.part().rest();
+            left = documents.part().as_many_in_rest().saturating_sub(1);
+        }
+        Ok(true)
     }
 
-    /// Reads base and tape for the documents of one part.
-    fn pass(
-        &self,
-        part: Part,
-        range: &Range<Seq>,
-        base: Option<&Base>,
-        progress: &VerifyProgress,
-        stop: &Stop,
-    ) -> Result<Pass, Error> {
+    /// Reads base and tape for the documents of a part, or as many of them as there is memory
+    /// for; `None` if a stop was requested before the end.
+    fn pass(&self, part: Part) -> Result<Option<(Collections, Documents)>, Error> {
         let full_document = self.tape.metadata().stream.full_document.as_deref();
         let post_images = matches!(full_document, Some("required" | "whenAvailable"));
         let mut collections = Collections::default();
         let mut documents = Documents::new(part, post_images);
-        // A part is as large as what was read of it makes likely, and as all that was kept.
-        let full = |documents: &Documents, read: u64, of: u64| {
-            let (bytes, most) = (documents.bytes() as u64, self.options.memory as u64);
-            let full = bytes > most && part.can_split();
-            full.then(|| (bytes.saturating_mul(of) / read.max(1)).div_ceil(most.max(1)))
-        };
-        let in_base = base.map_or(0, |base| base.summary().documents);
-        let all = in_base + range.end.since(range.start);
-        let mut read = 0;
-        for collection in base.into_iter().flat_map(Base::collections) {
-            let collection = collection.map_err(Error::tape)?;
-            let bad = |source| Error::Base { namespace: collection.definition.namespace(), source };
-            let lineage = collections.put(&collection.definition).map_err(bad)?;
-            for block in base.into_iter().flat_map(|base| base.blocks(&collection)) {
-                let block = block.map_err(Error::tape)?;
-                for document in block.documents() {
-                    documents.put(lineage, document.as_bytes()).map_err(bad)?;
-                }
-                read += block.len() as u64;
-                if stop.is_requested() {
-                    return Ok(Pass::Stopped);
-                }
-                if let Some(parts) = full(&documents, read, all) {
-                    return Ok(Pass::Full(parts));
+        if let Some(base) = &self.base {
+            for collection in base.collections() {
+                let collection = collection.map_err(Error::tape)?;
+                let namespace = || collection.definition.namespace();
+                let bad = |source| Error::Base { namespace: namespace(), source };
+                let lineage = collections.put(&collection.definition).map_err(bad)?;
+                for block in base.blocks(&collection) {
+                    for document in block.map_err(Error::tape)?.documents() {
+                        documents.put(lineage, document.as_bytes()).map_err(bad)?;
+                    }
+                    documents.fit_into(self.memory);
+                    if self.stop.is_requested() {
+                        return Ok(None);
+                    }
                 }
             }
         }
         let mut reader = Reader { collections, documents, at: None };
-        for block in self.tape.blocks(range.start).until(range.end) {
+        for block in self.tape.blocks(self.range.start).until(self.range.end) {
             let block = block.map_err(Error::tape)?;
-            for recorded in block.events().filter(|recorded| range.contains(&recorded.seq)) {
+            for recorded in block.events().filter(|it| self.range.contains(&it.seq)) {
                 reader.take(&recorded.event).map_err(Error::event(recorded.seq))?;
             }
-            let events = block.end().min(range.end).since(range.start);
-            progress.read(events);
-            if stop.is_requested() {
-                return Ok(Pass::Stopped);
-            }
-            if let Some(parts) = full(&reader.documents, in_base + events, all) {
-                return Ok(Pass::Full(parts));
+            reader.documents.fit_into(self.memory);
+            self.progress.read(block.end().min(self.range.end).since(self.range.start));
+            if self.stop.is_requested() {
+                return Ok(None);
             }
         }
-        Ok(Pass::Read(reader.collections, reader.documents))
+        Ok(Some((reader.collections, reader.documents)))
     }
 }
 

@@ -79,9 +79,25 @@ impl Documents {
         Self { part, states: HashMap::new(), bytes: 0, key: Vec::new(), post_images }
     }
 
-    /// About how much memory the documents take, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Which documents these are.
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// Gives up documents at the end of the part until they take no more memory than this, or it
+    /// cannot be any smaller.
+    pub(super) fn fit_into(&mut self, memory: usize) {
+        while self.bytes > memory {
+            let Some(part) = self.part.smaller() else { return };
+            self.part = part;
+            for (lineage, states) in &mut self.states {
+                states.retain(|key, state| {
+                    let stays = part.holds(*lineage, key);
+                    self.bytes -= if stays { 0 } else { ENTRY + key.len() + state.len() };
+                    stays
+                });
+            }
+        }
     }
 
     /// What is known of a collection's documents.

@@ -106,30 +106,36 @@ fn a_conversion_may_have_left_documents_behind() {
 fn memory_is_counted_up_and_down() {
     let mut known = Known::of(true, false);
     known.insert();
-    let one = known.documents.bytes();
+    let one = known.documents.bytes;
     assert!(one > ENTRY);
     known.update("a longer text than a number takes");
-    assert!(known.documents.bytes() > one + 20);
+    assert!(known.documents.bytes > one + 20);
     known.event("delete", doc! {});
-    assert_eq!(known.documents.bytes(), 0);
+    assert_eq!(known.documents.bytes, 0);
     known.insert().documents.drop_all(Lineage::new(HERE));
-    assert_eq!((known.documents.bytes(), known.state()), (0, None));
+    assert_eq!((known.documents.bytes, known.state()), (0, None));
 }
 
 #[test]
 fn only_documents_of_the_part_are_kept_and_equal_numbers_are_different_documents() {
-    let parts: Vec<Part> = Part::ALL.split(2).collect();
     let here = Lineage::new(HERE);
-    let mut kept = 0;
-    for part in &parts {
-        let mut documents = Documents::new(*part, false);
-        for id in [Bson::Int32(1), Bson::Int64(1), Bson::Double(1.0), Bson::String("1".into())] {
-            documents.put(here, &doc! {"_id": id}.to_vec().unwrap()).unwrap();
+    let (mut next, mut kept, mut parts) = (Some(Part::ALL), 0, 0);
+    while let Some(part) = next {
+        let mut documents = Documents::new(part, false);
+        for n in 0..50 {
+            for id in [Bson::Int32(n), Bson::Int64(n.into()), Bson::Double(n.into())] {
+                documents.put(here, &doc! {"_id": id}.to_vec().unwrap()).unwrap();
+                documents.fit_into(10 * ENTRY);
+                assert!(documents.bytes <= 10 * ENTRY);
+            }
         }
-        kept += documents.of(here).count();
+        let part = documents.part();
         let mut key = Vec::new();
-        write_key(&mut key, Element { kind: 0x12, name: b"_id", value: &2_i64.to_le_bytes() });
+        write_key(&mut key, Element { kind: 0x12, name: b"_id", value: &77_i64.to_le_bytes() });
         assert_eq!(documents.is_unexpected(here, &key), part.holds(here, &key));
+        kept += documents.of(here).count();
+        (next, parts) = (part.rest(), parts + 1);
     }
-    assert_eq!(kept, 4);
+    assert_eq!(kept, 150);
+    assert!(parts > 15, "{parts}");
 }
