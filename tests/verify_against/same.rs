@@ -73,6 +73,10 @@ async fn another_name_and_a_part_are_the_same() {
     // Under its own name there is nothing.
     let missing = replayed.verify(3, &[]);
     assert_eq!(missing["missing"].as_u64(), sum(&found), "{missing}");
+    // A view follows what it is on.
+    let more = ["--map-ns", "shop.orders=moved.o,shop=moved"];
+    replayed.replay(0, &more);
+    assert_eq!(replayed.verify(0, &more)["documents"], found["documents"]);
     let one = replayed.verify(0, &[&map[..], &["--include", "shop.view"]].concat());
     assert_eq!((&one["collections"], &one["documents"]), (&1.into(), &0.into()), "{one}");
     let rest = replayed.verify(0, &[&map[..], &["--exclude", "shop.view"]].concat());

@@ -31,6 +31,9 @@ async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something()
     assert_eq!((&found["documents"], &found["unknown"]), (&3.into(), &1.into()), "{found}");
     assert_eq!(found["unknownDocuments"][0]["id"], "1", "{found}");
     assert_eq!(found["unknownDocuments"][0]["namespace"], "shop.stock", "{found}");
+    let told = run(&["verify", text(&replayed.tape()), "--against", &source]).expect_code(0).stdout;
+    assert!(told.contains("1 document cannot be judged"), "{told}");
+    assert!(told.contains("shop.stock: document 1"), "{told}");
 
     let client = replayed.source.client().unwrap();
     let stock = client.database("shop").collection::<Document>("stock");
@@ -96,4 +99,8 @@ async fn a_gap_is_refused_and_told() {
     let found = verify(&tape, &uri, 3, &["--cross-gaps"]);
     assert_eq!(found["gaps"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(lines(&found), ["shop.c document 2 extra"], "{found}");
+    // Without a difference either: what is missing from the tape is not proven.
+    documents.delete_one(doc! {"_id": 2}).await.unwrap();
+    let found = verify(&tape, &uri, 3, &["--cross-gaps"]);
+    assert_eq!((lines(&found).len(), &found["same"]), (0, &false.into()), "{found}");
 }

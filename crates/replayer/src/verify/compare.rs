@@ -58,10 +58,16 @@ impl<'a> Comparing<'a> {
             // Two in one place would look like differences.
             self.options.map.checked(self.comparison.range.end, ns)?;
         }
-        for (ns, collection) in self.judged(collections) {
+        for (recorded, ns, collection) in self.judged(collections) {
             let found = listing.take(&ns)?;
             self.comparison.collections += 1;
-            self.definition(&ns, &collection.definition, found)?;
+            let mut definition = collection.definition.clone();
+            if let Some((on, options)) = definition.view() {
+                // A view follows what it is on; in another database it could not be played.
+                let on = self.options.map.target(&Namespace::collection(&*recorded.db, on));
+                options.set_text(b"viewOn", on.coll.as_deref().unwrap_or_default());
+            }
+            self.definition(&ns, &definition, found)?;
         }
         let gone = collections.gone().filter(|ns| self.options.namespaces.matches(ns));
         let gone: Vec<_> = gone.map(|ns| self.options.map.target(ns)).collect();
@@ -85,8 +91,11 @@ impl<'a> Comparing<'a> {
         Ok(())
     }
 
-    /// What takes part, under the names that it has in the database.
-    fn judged<'c>(&self, collections: &'c Collections) -> Vec<(Namespace, &'c Collection)> {
+    /// What takes part: its name on the tape, and the one that it has in the database.
+    fn judged<'c>(
+        &self,
+        collections: &'c Collections,
+    ) -> Vec<(&'c Namespace, Namespace, &'c Collection)> {
         let options = self.options;
         let takes_part = |(ns, collection): &(&Namespace, &Collection)| {
             collection.is_judged()
@@ -94,7 +103,7 @@ impl<'a> Comparing<'a> {
                 && !ns.coll.as_deref().is_some_and(|coll| coll.starts_with("system."))
         };
         let judged = collections.iter().filter(takes_part);
-        judged.map(|(ns, collection)| (options.map.target(ns), collection)).collect()
+        judged.map(|(ns, collection)| (ns, options.map.target(ns), collection)).collect()
     }
 
     fn definition(
@@ -104,10 +113,13 @@ impl<'a> Comparing<'a> {
         found: Option<Listed>,
     ) -> Result<(), Error> {
         let Some(found) = found else {
-            // One that was there before the tape may be gone without that it says so only if
-            // nothing of it remained: its documents tell.
             if definition.kind.is_some() {
                 self.comparison.add(ns, Subject::Collection, Found::Missing);
+                return Ok(());
+            }
+            // Of one that was there before the tape, only what the tape says of it has to be there.
+            for (name, _) in definition.indexes.iter().filter(|(_, index)| index.is_some()) {
+                self.comparison.add(ns, Subject::Index(name.clone()), Found::Missing);
             }
             return Ok(());
         };
@@ -116,13 +128,7 @@ impl<'a> Comparing<'a> {
             return Ok(());
         }
         if let Some(options) = &definition.options {
-            let mut options = options.clone();
-            if let Some(on) = options.text(b"viewOn").filter(|_| found.kind == Kind::View) {
-                // A view follows what it is on; in another database it cannot be played.
-                let on = self.options.map.target(&Namespace::collection(&*ns.db, on));
-                options.set_text(b"viewOn", on.coll.as_deref().unwrap_or_default());
-            }
-            self.fields(ns, Subject::Options, &options, &found.options)?;
+            self.fields(ns, Subject::Options, options, &found.options)?;
         }
         for (name, index) in &definition.indexes {
             let subject = || Subject::Index(name.clone());
@@ -164,7 +170,7 @@ impl<'a> Comparing<'a> {
         progress: &VerifyProgress,
         stop: &Stop,
     ) -> Result<bool, Error> {
-        for (ns, collection) in self.judged(collections) {
+        for (_, ns, collection) in self.judged(collections) {
             if !collection.has_documents() {
                 continue;
             }
@@ -256,7 +262,7 @@ impl<'a> Comparing<'a> {
         documents: &Documents,
         stop: &Stop,
     ) -> Result<bool, Error> {
-        for (ns, collection) in self.judged(collections) {
+        for (_, ns, collection) in self.judged(collections) {
             if !self.crowded.contains(&ns) || stop.is_requested() {
                 continue;
             }

@@ -94,7 +94,7 @@ impl Fields {
         self.0.insert(name.to_vec(), Field::Value { kind: kind::STRING, value });
     }
 
-    pub(super) fn text(&self, name: &[u8]) -> Option<String> {
+    fn text(&self, name: &[u8]) -> Option<String> {
         Some(String::from_utf8_lossy(self.get(name)?.string()?).into_owned())
     }
 
@@ -200,6 +200,12 @@ impl Definition {
         }
         definition.options = Some(options);
         Ok(definition)
+    }
+
+    /// What a view is on, and its options; `None` if it is none.
+    pub(super) fn view(&mut self) -> Option<(String, &mut Fields)> {
+        let options = self.options.as_mut().filter(|_| self.kind == Some(Kind::View))?;
+        Some((options.text(b"viewOn")?, options))
     }
 
     /// `createIndexes`.
