@@ -9,13 +9,13 @@
 //! asked how. Then the database is: definitions once, documents by their `_id`s, byte for byte.
 //!
 //! # Memory
-//! The documents of a tape need not fit. They are in parts by a hash of their `_id`s ([`part`]);
+//! The documents of a tape need not fit. They are in parts by a hash of their `_id`s (`part`);
 //! a pass over the tape keeps those of one part only, and gives up some where they outgrow
 //! [`MEMORY`], for the next pass.
 //!
 //! # What is judged
 //! Documents that the tape touches, and of collections whose content it knows as a whole
-//! ([`collections`]) all others, too: they are extra. To find those, documents are counted first;
+//! (`collections`) all others, too: they are extra. To find those, documents are counted first;
 //! only where there are more than were found is the tape read again to tell which.
 //!
 //! A document that is changed before the tape has said what it was, or in the public form, is

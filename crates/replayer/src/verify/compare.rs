@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use changetape_core::{Namespace, raw};
 
-use super::collections::{Collection, Collections, Lineage};
-use super::definition::{Definition, Fields, Kind};
+use super::collections::{Collection, Collections};
+use super::definition::{Definition, Fields};
 use super::difference::{self, FieldDifference, How};
 use super::documents::{Documents, Key, State, write_key};
 use super::report::{Found, Subject, shown};
@@ -266,12 +266,11 @@ impl<'a> Comparing<'a> {
             if !self.crowded.contains(&ns) || stop.is_requested() {
                 continue;
             }
-            let lineage: Lineage = collection.lineage;
             let mut key = Vec::new();
             let (target, comparison) = (self.target, &mut self.comparison);
             target.ids(&ns, |found| {
                 key_of(&mut key, found.as_bytes(), target)?;
-                if documents.is_unexpected(lineage, &key) {
+                if documents.is_unexpected(collection.lineage, &key) {
                     comparison.add(&ns, Subject::Document(shown(&key)), Found::Extra);
                 }
                 Ok(())
