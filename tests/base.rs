@@ -82,7 +82,8 @@ async fn prove(source: &Client, tape: &Path, keep: impl Fn(&str) -> bool) -> Bas
     let target = ReplicaSet::single().start().await.unwrap();
     let client = target.client().unwrap();
     let base = restore(tape, &client).await;
-    let replay = ["replay", text(tape), &target.uri(), "--speed", "max", "--format", "json"];
+    let uri = target.uri();
+    let replay = ["replay", text(tape), &uri, "--speed", "max", "--format", "json"];
     let replayed = run_beside(&replay).await.expect_code(0).json();
     println!("base: {base:?}, replayed: {}", replayed["delivered"]);
     // An event that the base holds already would have to be adapted, or pass unnoticed.
@@ -97,9 +98,15 @@ async fn prove(source: &Client, tape: &Path, keep: impl Fn(&str) -> bool) -> Bas
     let events: Vec<_> = events.into_iter().filter(follows).collect();
     stream::assert_same(&tape_events(tape), &events);
     let source = Dump::take(source).await.unwrap().filtered(|ns| keep(&ns.to_string()));
-    let target = Dump::take(&client).await.unwrap();
-    let differences = source.differences(&target);
+    let found = Dump::take(&client).await.unwrap();
+    let differences = source.differences(&found);
     assert!(differences.is_empty(), "{differences}");
+    // And so says the tape itself, of every document.
+    let documents = found.documents();
+    let verify = ["verify", text(tape), "--against", &uri, "--format", "json"];
+    let verified = run_beside(&verify).await.expect_code(0).json();
+    let counted = (&verified["documents"], &verified["unknown"]);
+    assert_eq!(counted, (&documents.into(), &0.into()), "{verified}");
     base
 }
 

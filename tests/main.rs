@@ -34,4 +34,5 @@ mod replay_is_identical;
 mod replay_resumed;
 mod source_load;
 mod stream;
+mod verify_against;
 mod watched;

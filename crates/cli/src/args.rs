@@ -15,7 +15,7 @@ mod verify;
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
 pub(crate) use replay::{CatArgs, ReplayArgs};
-use selection::NamespaceArgs;
+use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;
 
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Replay(Box<ReplayArgs>),
     Cat(Box<CatArgs>),
     Info(InfoArgs),
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
 }
 
 /// How results, progress and messages are shown.
@@ -106,7 +106,11 @@ mod tests {
                 let mut expected = format!("CHANGETAPE_{}", name.replace('-', "_").to_uppercase());
                 if name == "uri-file" {
                     // One variable for both would turn the source into a target.
-                    let end = if command.get_name() == "record" { "SOURCE" } else { "SINK" };
+                    let end = match command.get_name() {
+                        "record" => "SOURCE",
+                        "verify" => "AGAINST",
+                        _ => "SINK",
+                    };
                     expected = format!("CHANGETAPE_{end}_URI_FILE");
                 }
                 let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());

@@ -156,7 +156,8 @@ fn dropped(tape: &TapeReader, selection: &Selection) -> anyhow::Result<Option<St
     }))
 }
 
-fn stop_when(signalled: &CancellationToken) -> Stop {
+/// A request to stop that the first signal makes.
+pub(crate) fn stop_when(signalled: &CancellationToken) -> Stop {
     let stop = Stop::default();
     let (told, signalled) = (stop.clone(), signalled.clone());
     tokio::spawn(async move {

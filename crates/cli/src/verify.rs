@@ -1,5 +1,7 @@
 //! `changetape verify`.
 
+mod against;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +18,9 @@ use crate::report;
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    if let Some(uri) = args.against()? {
+        return against::run(args, &uri, output);
+    }
     let path = args.tape.path()?;
     if args.repair {
         let repaired = with_progress(output, |progress| repair(path, progress))?;

@@ -68,6 +68,15 @@ impl<'a> Element<'a> {
         (self.kind == kind::ARRAY).then_some(self.value)
     }
 
+    /// The text if it is a string. Servers do not enforce UTF-8.
+    #[must_use]
+    pub fn string(&self) -> Option<&'a [u8]> {
+        match self.value {
+            [_, _, _, _, text @ .., 0] if self.kind == kind::STRING => Some(text),
+            _ => None,
+        }
+    }
+
     /// The value if it is a whole number that fits.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {

@@ -9,7 +9,8 @@
 //! A tape's base goes into the sink before the first event, if asked for: [`Restoration`].
 //!
 //! What decides is pure and tested with values: [`Selection`], [`NamespaceMap`],
-//! [`Timeline`], [`Pacer`]. What touches the world is short: [`clock`], the [`sink`]s.
+//! [`Timeline`], [`Pacer`]. What touches the world is short: [`clock`], the [`sink`]s. Whether a
+//! database is what a tape says is another path, [`verify`].
 
 // The whole of it.
 mod replay;
@@ -35,6 +36,9 @@ mod page;
 mod player;
 mod read_ahead;
 pub mod sink;
+
+// Whether a database is what a tape says.
+pub mod verify;
 
 // What is told about it.
 mod error;

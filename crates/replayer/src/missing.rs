@@ -8,7 +8,7 @@ use std::ops::Range;
 use changetape_core::Seq;
 use changetape_tape::{Gap, TapeReader};
 
-use crate::{Error, Restoration};
+use crate::Error;
 
 /// What to do where events are missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl Missing {
     pub(crate) fn crossed(
         self,
         tape: &TapeReader,
-        base: Option<&Restoration>,
+        has_base: bool,
         range: &Range<Seq>,
     ) -> Result<Vec<Gap>, Error> {
         // Between a base and the first event is a place, too.
-        let is_behind_base = |gap: &Gap| base.is_some() && gap.at == range.start;
+        let is_behind_base = |gap: &Gap| has_base && gap.at == range.start;
         let is_crossed =
             |gap: &Gap| is_crossed(gap, range) || (is_behind_base(gap) && gap.at < range.end);
         let crossed: Vec<Gap> = tape.gaps().into_iter().filter(is_crossed).collect();

@@ -125,8 +125,9 @@ impl NamespaceMap {
         Ok(Definition { db: target.db, coll, options, ..definition.clone() })
     }
 
-    /// `seq` is the event's; a base has none.
-    fn checked(&self, seq: Option<Seq>, ns: &Namespace) -> Result<Namespace, Error> {
+    /// The name under which a namespace is played, if nothing else is played there. `seq` is the
+    /// event's; a base has none.
+    pub(crate) fn checked(&self, seq: Option<Seq>, ns: &Namespace) -> Result<Namespace, Error> {
         let (target, by) = self.resolve(ns);
         let collides = |rule: &&Rule| match by {
             // It keeps its name: nothing else may be given that name.

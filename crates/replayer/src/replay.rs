@@ -93,7 +93,7 @@ impl Replay {
             }
         }
         let base = self.base.as_ref();
-        let gaps = self.options.missing.crossed(&self.tape, base, &range)?;
+        let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
         progress.begin(range.start, range.end);
         self.sink.begin(self.tape.metadata())?;
 

@@ -1,20 +1,32 @@
 //! The arguments of `changetape verify`.
 
+use std::path::PathBuf;
+
+use changetape_replayer::verify::{MEMORY, VerifyOptions};
+use changetape_replayer::{AtDamage, AtGap, Missing, NamespaceMap};
 use clap::Args;
 
-use super::{TapeArg, parse};
+use super::{FilterArgs, TapeArg, parse, uri};
+use crate::exit::Usage;
 
-/// Check that a tape is as it was written
+/// Check that a tape is as it was written, or that a database is as the tape says
 ///
 /// Reads all of it and compares every checksum; what is damaged is named with the events that it
 /// costs. Changes nothing, unless --repair is given.
+///
+/// With --against, computes from the tape what every document that it tells of has to be after its
+/// last event, and compares a database with that, byte for byte; collections, options and indexes
+/// too. Nobody may write to the database meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   changetape verify orders.tape
   changetape verify orders.tape --repair
+  changetape verify orders.tape --against mongodb://localhost:27018
+  changetape verify orders.tape --against mongodb://localhost:27018 --map-ns shop=shop_test
 
-Exits with 3 if the tape is damaged, or, with --repair, if events were lost.")]
+Exits with 3 if the tape is damaged, or, with --repair, if events were lost, or, with --against,
+if anything differs.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -22,4 +34,72 @@ pub(crate) struct VerifyArgs {
     /// what is kept, under another name
     #[arg(long, env = "CHANGETAPE_REPAIR", value_parser = parse::switch)]
     pub(crate) repair: bool,
+    /// Compare this deployment with what the tape says
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "CHANGETAPE_AGAINST",
+        hide_env_values = true,
+        help_heading = "Against a database"
+    )]
+    against: Option<String>,
+    /// Read its connection string from a file, so that no password stands on the command line
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CHANGETAPE_AGAINST_URI_FILE",
+        help_heading = "Against a database"
+    )]
+    uri_file: Option<PathBuf>,
+    /// The tape was played under these other names: shop.orders=test.orders, or shop=test for a
+    /// whole database; repeatable
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        value_delimiter = ',',
+        env = "CHANGETAPE_MAP_NS",
+        help_heading = "Against a database"
+    )]
+    map_ns: Vec<String>,
+    /// How many differences to list; all are counted
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        env = "CHANGETAPE_LIMIT",
+        help_heading = "Against a database"
+    )]
+    limit: usize,
+    #[command(flatten)]
+    namespaces: FilterArgs,
+    /// Compare also where events are known to be missing, as if there were none, instead of not
+    /// beginning
+    #[arg(long, env = "CHANGETAPE_CROSS_GAPS", value_parser = parse::switch, help_heading = "Selection")]
+    cross_gaps: bool,
+}
+
+impl VerifyArgs {
+    /// The database to compare with, if there is one.
+    pub(crate) fn against(&self) -> anyhow::Result<Option<String>> {
+        let (given, file) = (self.against.as_deref(), self.uri_file.as_deref());
+        if given.is_none() && file.is_none() {
+            return Ok(None);
+        }
+        if self.repair {
+            return Err(Usage::new("give --repair or --against, not both").into());
+        }
+        uri::choose(given, file, "CHANGETAPE_AGAINST").map(Some)
+    }
+
+    pub(crate) fn options(&self) -> anyhow::Result<VerifyOptions> {
+        let map = NamespaceMap::parse(&self.map_ns);
+        let gaps = if self.cross_gaps { AtGap::Cross } else { AtGap::Refuse };
+        Ok(VerifyOptions {
+            namespaces: self.namespaces.filter(),
+            map: map.map_err(|error| Usage::new(error.to_string()))?,
+            missing: Missing { gaps, damage: AtDamage::Stop },
+            limit: self.limit,
+            memory: MEMORY,
+        })
+    }
 }

@@ -1,0 +1,106 @@
+//! What a tape does not say is not passed off as right, and not as wrong.
+
+use bson::doc;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something() {
+    let before = async |client: &Client| {
+        let stock = client.database("shop").collection("stock");
+        stock.insert_many((0..10).map(|n| doc! {"_id": n, "n": n})).await.unwrap();
+        let indexes = [doc! {"key": {"n": 1}, "name": "n"}, doc! {"key": {"m": 1}, "name": "m"}];
+        let create = doc! {"createIndexes": "stock", "indexes": indexes.to_vec()};
+        command(client, "shop", create).await;
+    };
+    let change = async |client: &Client| {
+        let stock = client.database("shop").collection::<Document>("stock");
+        let set = |n: i32| doc! {"$set": {"n": n}};
+        stock.update_many(doc! {"_id": {"$in": [1, 2, 3]}}, set(100)).await.unwrap();
+        // Known by what comes after.
+        stock.replace_one(doc! {"_id": 2}, doc! {"n": "new"}).await.unwrap();
+        stock.update_one(doc! {"_id": 2}, set(7)).await.unwrap();
+        stock.delete_one(doc! {"_id": 3}).await.unwrap();
+        stock.delete_one(doc! {"_id": 4}).await.unwrap();
+        command(client, "shop", doc! {"dropIndexes": "stock", "index": "n"}).await;
+    };
+    let replayed = Replayed::start(before, change).await;
+    // The target is the source: it holds what was there before.
+    let source = replayed.source.uri();
+    let found = verify(&replayed.tape(), &source, 0, &[]);
+    assert_eq!((&found["documents"], &found["unknown"]), (&3.into(), &1.into()), "{found}");
+    assert_eq!(found["unknownDocuments"][0]["id"], "1", "{found}");
+    assert_eq!(found["unknownDocuments"][0]["namespace"], "shop.stock", "{found}");
+    let told = run(&["verify", text(&replayed.tape()), "--against", &source]).expect_code(0).stdout;
+    assert!(told.contains("1 document cannot be judged"), "{told}");
+    assert!(told.contains("shop.stock: document 1"), "{told}");
+
+    let client = replayed.source.client().unwrap();
+    let stock = client.database("shop").collection::<Document>("stock");
+    stock.insert_one(doc! {"_id": 3}).await.unwrap();
+    stock.insert_one(doc! {"_id": "never told of"}).await.unwrap();
+    stock.delete_one(doc! {"_id": 2}).await.unwrap();
+    stock.delete_one(doc! {"_id": 1}).await.unwrap();
+    let index = doc! {"key": {"n": 1}, "name": "n"};
+    command(&client, "shop", doc! {"createIndexes": "stock", "indexes": [index]}).await;
+    let found = verify(&replayed.tape(), &source, 3, &[]);
+    let expected = [
+        "shop.stock document 2 missing",
+        "shop.stock document 3 extra",
+        "shop.stock index n extra",
+    ];
+    assert_eq!(lines(&found), expected, "{found}");
+    assert_eq!(found["unknown"], 1, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_updates_are_unknown_unless_there_is_a_post_image() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let client = source.client().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let uri = source.uri();
+    for (name, full_document) in [("plain", "default"), ("imaged", "whenAvailable")] {
+        let tape = directory.path().join(name);
+        let record = ["record", &uri, text(&tape), "--stop-when-idle", "1s", "--updates", "public"];
+        let record = [&record[..], &["--full-document", full_document]].concat();
+        run(&record).expect_code(0);
+        let images = doc! {"enabled": true};
+        command(&client, name, doc! {"create": "c", "changeStreamPreAndPostImages": images}).await;
+        let documents = client.database(name).collection::<Document>("c");
+        documents.insert_many((0..5).map(|n| doc! {"_id": n})).await.unwrap();
+        documents.update_one(doc! {"_id": 1}, doc! {"$set": {"a": 1}}).await.unwrap();
+        run(&record).expect_code(0);
+        let found = verify(&tape, &uri, 0, &["--include", name]);
+        let unknown = u64::from(name == "plain");
+        assert_eq!(found["unknown"], unknown, "{found}");
+        assert_eq!(found["documents"], 5 - unknown, "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_refused_and_told() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let client = source.client().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let tape = directory.path().join("gap.tape");
+    let uri = source.uri();
+    let record = ["record", &uri, text(&tape), "--stop-when-idle", "1s"];
+    run(&record).expect_code(0);
+    let documents = client.database("shop").collection::<Document>("c");
+    documents.insert_one(doc! {"_id": 1}).await.unwrap();
+    run(&record).expect_code(0);
+    documents.insert_one(doc! {"_id": 2}).await.unwrap();
+    run(&[&record[..], &["--reset"]].concat()).expect_code(3);
+    documents.insert_one(doc! {"_id": 3}).await.unwrap();
+    run(&record).expect_code(0);
+    let against = ["verify", text(&tape), "--against", &uri];
+    let refused = run(&against).expect_code(1);
+    assert!(refused.sentence().contains("--cross-gaps"), "{}", refused.stderr);
+    let found = verify(&tape, &uri, 3, &["--cross-gaps"]);
+    assert_eq!(found["gaps"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(lines(&found), ["shop.c document 2 extra"], "{found}");
+    // Without a difference either: what is missing from the tape is not proven.
+    documents.delete_one(doc! {"_id": 2}).await.unwrap();
+    let found = verify(&tape, &uri, 3, &["--cross-gaps"]);
+    assert_eq!((lines(&found).len(), &found["same"]), (0, &false.into()), "{found}");
+}
