@@ -6,7 +6,7 @@
 //! - Nothing is written before it is known that no name is taken, or that what has one may go.
 //! - Documents go in commands of one kind, by the bounds that [`run`](super::run) has, in the order
 //!   of the base; each is the bytes that were recorded, or takes the form that keeps them (see
-//!   [`statement`](super::statement)). They come before the indexes, which are built once then.
+//!   `statement`). They come before the indexes, which are built once then.
 //! - Commands carry transaction numbers and wait for a majority, as those of events: what is sent
 //!   again is not done twice, and what is acknowledged stays.
 //! - Whoever else writes there meanwhile is met as an error: nothing is taken for the base's own.
