@@ -26,15 +26,15 @@ async fn recorded(source: &ReplicaSet) -> TempDir {
     directory
 }
 
-/// A target whose primary executes a few commands and lets the next ones wait: a replay is in the
-/// middle when it goes away, however slow this test is.
+/// A target whose primary executes some commands, as many as two transactions have, and lets the
+/// next ones wait: a replay is in the middle when it goes away, however slow this test is.
 async fn slow(target: ReplicaSetBuilder) -> ReplicaSet {
     let target = target.set_parameter("enableTestCommands", "1").start().await.unwrap();
     let wait = doc! {
         "configureFailPoint": "failCommand",
-        "mode": {"skip": 3},
+        "mode": {"skip": 12},
         "data": {
-            "failCommands": ["insert", "update", "delete"],
+            "failCommands": ["insert", "update", "delete", "commitTransaction"],
             "blockConnection": true,
             "blockTimeMS": 600_000,
         },
