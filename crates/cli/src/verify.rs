@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use changetape_core::Seq;
-use changetape_tape::{Damage, Repaired, Verified, repair, verify};
+use changetape_tape::{Damage, Repaired, Tail, Verified, repair, verify};
 use serde_json::{Value, json};
 
 use crate::args::{Format, OutputArgs, VerifyArgs};
 use crate::exit::Exit;
-use crate::info::gap_json;
+use crate::info::{gap_json, unseen};
 use crate::progress::{self, Line};
 use crate::report;
 
@@ -82,8 +82,8 @@ fn text(path: &Path, verified: &Verified) -> String {
         ));
     }
     lines.extend(verified.gaps.iter().map(|gap| format!("gap {gap}")));
-    if let Some(holder) = &verified.recording {
-        lines.push(format!("what is being recorded just now was not verified ({holder})"));
+    if let Some(unseen) = unseen(&verified.unseen) {
+        lines.push(format!("not verified: {unseen}"));
     }
     lines.join("\n")
 }
@@ -101,7 +101,8 @@ fn json(path: &Path, verified: &Verified) -> Value {
         "base": verified.base.as_ref().map(report::base_json),
         "damages": damages_json(&verified.damages),
         "gaps": verified.gaps.iter().map(gap_json).collect::<Vec<_>>(),
-        "beingRecorded": verified.recording.is_some(),
+        "beingRecorded": matches!(verified.unseen, Tail::BeingRecorded(_)),
+        "notVerified": unseen(&verified.unseen),
     })
 }
 

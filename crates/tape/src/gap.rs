@@ -1,8 +1,9 @@
 //! `Gap`: events that are known to be missing, and why.
 //!
-//! A gap lies between two events, at the place of the one behind it. It is appended in one
-//! transaction with the checkpoint from which the recording goes on, so that it is noticed
-//! once, however often the process is killed over it.
+//! A gap lies between two events, at the place of the one behind it. It is durable before what is
+//! behind it is written: events are never there without it. And it counts only with blocks behind
+//! it, or with the checkpoint from which the recording goes on: so it is noticed once, however
+//! often the process is killed over it.
 
 use std::fmt;
 

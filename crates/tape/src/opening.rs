@@ -170,6 +170,25 @@ pub(crate) fn acknowledged(path: &Path) -> Result<Seq, Error> {
     }
 }
 
+/// Checks, without the lock of a tape that had no log, that the catalog read since has everything
+/// that was durable. `false` if others record meanwhile, or have recorded: both are to be looked at
+/// again.
+pub(crate) fn is_closed(path: &Path, catalog: &Catalog) -> Result<bool, Error> {
+    let durable = acknowledged(path)?;
+    if durable > catalog.next {
+        // The catalog comes last: what is not in a log any more is in it by then.
+        let has_logs = !layout::logs(path)?.is_empty();
+        let has_changed = match catalog::read(path) {
+            Err(Error::Damaged { .. }) => false,
+            now => now? != *catalog,
+        };
+        if has_logs || has_changed {
+            return Ok(false);
+        }
+    }
+    check_reaches(path, catalog.next, durable).map(|()| true)
+}
+
 /// Checks that a tape that ends at `next` has everything that was durable.
 pub(crate) fn check_reaches(path: &Path, next: Seq, durable: Seq) -> Result<(), Error> {
     if next >= durable {

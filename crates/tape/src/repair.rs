@@ -78,11 +78,11 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Repaire
     let is_among = |gap: &Gap, gaps: &[Gap]| gaps.iter().any(|other| is_same(gap, other));
     let is_new = |gap: &Gap| is_among(gap, &noted) || !is_among(gap, &known.gaps);
     let durable = match watermark::read(path)? {
-        watermark::Said::Next(next) => next,
-        watermark::Said::Nothing => known.next,
+        watermark::Said::Next(next) => Some(next),
+        watermark::Said::Nothing => None,
         watermark::Said::Damaged => {
             verified.damages.push(Damage::losing_nothing("durable was not what was written"));
-            known.next
+            None
         }
     };
     let tape = Tape { path, metadata: &metadata };
@@ -193,11 +193,11 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Keeps what is not sealed.
+    /// Keeps what is not sealed. What was acknowledged ended at `durable`, if that is known.
     fn tail(
         &mut self,
         known: &Catalog,
-        durable: Seq,
+        durable: Option<Seq>,
         verified: &mut Verified,
     ) -> Result<(), Error> {
         let path = self.tape.path;
@@ -209,8 +209,17 @@ impl Repair<'_> {
             Err(Error::Damaged { damage, .. }) => {
                 verified.damages.push(*damage);
                 self.damaged_logs = true;
-                let end = found.iter().flat_map(Salvage::blocks).map(|found| found.end).max();
+                // Behind what was acknowledged only what follows it without a hole counts: of an
+                // append that was cut short any part may be there, and its events are no loss.
+                let reach = durable.map(|durable| {
+                    let from = durable.max(known.next);
+                    found.iter().fold(from, |from, salvage| salvage.run(from).end)
+                });
+                let counts = |block: &&Found| reach.is_none_or(|reach| block.first < reach);
+                let blocks = found.iter().flat_map(Salvage::blocks).filter(counts);
+                let end = blocks.map(|block| block.end).max();
                 let end = end.unwrap_or(known.next).max(known.next);
+                let durable = durable.unwrap_or(known.next);
                 // Only what says where the recording went on behind lost events lets it do so.
                 let at = |seq| found.iter().find_map(|salvage| salvage.checkpoint_at(seq));
                 match at(durable) {

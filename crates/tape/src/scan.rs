@@ -43,9 +43,10 @@ enum Source {
 }
 
 /// What of a tape a reader does not see.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing: the reader sees all that is durable.
+    #[default]
     Nothing,
     /// What is recorded just now and not sealed yet.
     BeingRecorded(Holder),
@@ -227,34 +228,31 @@ impl TapeReader {
 
 /// What of a tape is sealed, after what can be sealed was.
 fn sealed(path: &Path, metadata: &Metadata) -> Result<(Catalog, Tail), Error> {
-    loop {
-        if layout::logs(path)?.is_empty() {
-            let catalog = catalog::read(path)?;
-            let durable = opening::acknowledged(path)?;
-            // Someone else may have begun to record meanwhile, or have recorded. The catalog comes
-            // last: what is not in a log any more is in it by then.
-            let is_closed = durable <= catalog.next || layout::logs(path)?.is_empty();
-            if durable > catalog.next && catalog::read(path)? != catalog {
-                continue;
-            }
-            if is_closed {
-                opening::check_reaches(path, catalog.next, durable)?;
-                return Ok((catalog, Tail::Nothing));
-            }
+    while layout::logs(path)?.is_empty() {
+        let catalog = catalog::read(path)?;
+        if opening::is_closed(path, &catalog)? {
+            return Ok((catalog, Tail::Nothing));
         }
-        match TapeLock::take_soon(path, Purpose::Recovering) {
-            Ok(_lock) => match opening::recover(path, metadata) {
-                Ok(catalog) => return Ok((catalog, Tail::Nothing)),
-                Err(error) if is_read_only(&error) => {}
-                Err(error) => return Err(error),
-            },
-            Err(Error::InUse { holder, .. }) => {
-                return Ok((catalog::read(path)?, Tail::BeingRecorded(holder)));
-            }
-            Err(error) if is_read_only(&error) => {}
+    }
+    let tail = match hold(path)? {
+        Ok(_lock) => match opening::recover(path, metadata) {
+            Ok(catalog) => return Ok((catalog, Tail::Nothing)),
+            Err(error) if is_read_only(&error) => Tail::NotSealed,
             Err(error) => return Err(error),
-        }
-        return Ok((catalog::read(path)?, Tail::NotSealed));
+        },
+        Err(tail) => tail,
+    };
+    Ok((catalog::read(path)?, tail))
+}
+
+/// Takes the lock of a tape that has logs, so that they stay as they are; or says what they hold,
+/// where it cannot be had.
+pub(crate) fn hold(path: &Path) -> Result<Result<TapeLock, Tail>, Error> {
+    match TapeLock::take_soon(path, Purpose::Recovering) {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(Error::InUse { holder, .. }) => Ok(Err(Tail::BeingRecorded(holder))),
+        Err(error) if is_read_only(&error) => Ok(Err(Tail::NotSealed)),
+        Err(error) => Err(error),
     }
 }
 

@@ -8,7 +8,12 @@
 //! ```
 //! Nothing is changed. What is wrong is a list, not the first error: the events that each
 //! finding costs are named, and the rest of the tape is verified all the same.
+//!
+//! The tape may be recorded meanwhile. Segments are then merged into others, and dropped: whenever
+//! one is gone, the catalog is read again, and what it lists is verified instead. What is verified
+//! in the end is all that one catalog lists.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use changetape_core::Seq;
@@ -17,17 +22,16 @@ use crate::block::{Decoder, Times};
 use crate::catalog::{self, Catalog, Listed};
 use crate::error::NO_EVENTS;
 use crate::format::{self, Found};
-use crate::lock::{Holder, Purpose, TapeLock};
-use crate::opening::Tail;
+use crate::scan::{self, Tail};
 use crate::segment::{Entry, KindCounts, Kinds, Totals};
-use crate::{BaseSummary, Damage, Error, Gap, Metadata, base, metadata, rebuild};
+use crate::{BaseSummary, Damage, Error, Gap, Metadata, base, layout, metadata, opening, rebuild};
 
 /// What verifying a tape found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Events that were read, each found as it was written.
     pub events: u64,
-    /// Segments that were read.
+    /// Segments that were read; one that has been merged into another since does not count.
     pub segments: u64,
     /// What the base holds, if there is one that can be read.
     pub base: Option<BaseSummary>,
@@ -35,8 +39,8 @@ pub struct Verified {
     pub damages: Vec<Damage>,
     /// Where events are known to be missing.
     pub gaps: Vec<Gap>,
-    /// Who records the tape just now: what is not sealed yet was not verified then.
-    pub recording: Option<Holder>,
+    /// What was not verified.
+    pub unseen: Tail,
 }
 
 impl Verified {
@@ -84,31 +88,41 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(Seq, Seq)) -> Result<Verifie
         rebuilt.damages().for_each(|damage| verified.found(damage));
         rebuilt.catalog
     };
-    verified.gaps.clone_from(&catalog.gaps);
     verified.base = base::verify(path, &mut |damage| verified.found(damage))?;
-    // What can be read of the segments, and whether that is all of it.
-    let (mut counted, mut listed_right, mut complete) = (KindCounts::default(), true, true);
-    for listed in &catalog.segments {
-        let mut told = |seq| progress(seq, catalog.next);
-        let found = segment(path, listed, metadata.as_ref(), &mut verified, &mut told);
-        if matches!(found, Err(Error::Damaged { .. })) && is_gone(path, listed) {
-            // Merged or dropped by a recording meanwhile.
-            complete = false;
-            continue;
-        }
-        match verified.note(found)? {
-            Some((found, kinds)) => {
-                listed_right &= found == *listed;
-                counted.add(&kinds);
+    let (metadata, read, counted) =
+        (metadata.as_ref(), BTreeMap::new(), Some(KindCounts::default()));
+    let mut reading = Reading { path, metadata, read, counted };
+    let mut catalog = reading.segments(catalog, &mut verified, progress)?;
+    loop {
+        // Held until everything is read. Where there is no log everything is sealed, and reading
+        // that needs no lock.
+        let has_logs = !layout::logs(path)?.is_empty();
+        let lock = if has_logs { Some(scan::hold(path)?) } else { None };
+        // One that is damaged has been found to be.
+        let now = catalog::read(path).unwrap_or(catalog);
+        catalog = reading.segments(now, &mut verified, progress)?;
+        verified.gaps.clone_from(&catalog.gaps);
+        match lock {
+            None => {
+                if verified.note(opening::is_closed(path, &catalog))? == Some(false) {
+                    continue;
+                }
             }
-            None => complete = false,
+            Some(Ok(_)) => {
+                let found = opening::Tail::find(path, &catalog);
+                if let Some(found) = verified.note(found)? {
+                    verified.events += found.events();
+                    let new = found.gaps().filter(|gap| !catalog.gaps.contains(gap));
+                    verified.gaps.extend(new.cloned());
+                }
+            }
+            Some(Err(tail)) => verified.unseen = tail,
         }
-        verified.segments += 1;
+        break;
     }
-    if !listed_right || (complete && !catalog.kinds.agrees_with(&counted)) {
+    if !reading.agrees_with(&catalog) {
         verified.found(miscounted());
     }
-    tail(path, &catalog, metadata.as_ref(), &mut verified)?;
     Ok(verified)
 }
 
@@ -117,43 +131,89 @@ pub(crate) fn miscounted() -> Damage {
     Damage::losing_nothing("catalog does not say what is in the segments")
 }
 
-/// Whether the catalog no longer lists a segment.
-fn is_gone(path: &Path, listed: &Listed) -> bool {
-    catalog::read(path).is_ok_and(|now| !now.segments.contains(listed))
+/// The segments that were read.
+struct Reading<'a> {
+    path: &'a Path,
+    metadata: Option<&'a Metadata>,
+    /// By their first events.
+    read: BTreeMap<Seq, Read>,
+    /// What they hold; `None` if one could not be read, or is in another by now.
+    counted: Option<KindCounts>,
 }
 
-/// Verifies what is not sealed, unless it is being recorded, and what was recorded while the
-/// segments of a catalog were verified.
-fn tail(
-    path: &Path,
-    catalog: &Catalog,
-    metadata: Option<&Metadata>,
-    verified: &mut Verified,
-) -> Result<(), Error> {
-    // Held until everything is read. Reading needs no lock; without one nobody records just now,
-    // or soon will.
-    let _lock = match TapeLock::take(path, path, Purpose::Recovering) {
-        Err(Error::InUse { holder, .. }) if !holder.is_brief() => {
-            verified.recording = Some(holder);
-            return Ok(());
+/// A segment that was read.
+struct Read {
+    /// As the catalog has it.
+    listed: Listed,
+    /// Whether that is what is in it, as far as it could be read.
+    listed_right: bool,
+    /// How many events were read of it.
+    events: u64,
+}
+
+impl Reading<'_> {
+    /// Verifies what a catalog lists and was not read before. If some of that is gone, because it
+    /// was merged or dropped meanwhile, goes on with the catalog of now; tells with which it ended.
+    fn segments(
+        &mut self,
+        mut catalog: Catalog,
+        verified: &mut Verified,
+        progress: &mut dyn FnMut(Seq, Seq),
+    ) -> Result<Catalog, Error> {
+        'again: loop {
+            for listed in &catalog.segments {
+                if self.read.get(&listed.first).is_some_and(|read| read.listed == *listed) {
+                    continue;
+                }
+                let before = verified.events;
+                let mut told = |seq| progress(seq, catalog.next);
+                let found = segment(self.path, listed, self.metadata, verified, &mut told);
+                if matches!(found, Err(Error::Damaged { .. }))
+                    && let Some(now) = catalog_without(self.path, listed)
+                {
+                    verified.events = before;
+                    catalog = now;
+                    continue 'again;
+                }
+                let found = verified.note(found)?;
+                let listed_right = found.as_ref().is_none_or(|(found, _)| found == listed);
+                let events = verified.events - before;
+                self.forget_parts(listed, verified);
+                self.counted = self.counted.take().zip(found).map(|(mut counted, (_, kinds))| {
+                    counted.add(&kinds);
+                    counted
+                });
+                let read = Read { listed: listed.clone(), listed_right, events };
+                self.read.insert(listed.first, read);
+                verified.segments += 1;
+            }
+            return Ok(catalog);
         }
-        lock => lock.ok(),
-    };
-    // One that is damaged has been found to be.
-    let now = catalog::read(path).unwrap_or_else(|_| catalog.clone());
-    for listed in now.segments.iter().filter(|listed| listed.first >= catalog.next) {
-        let found = segment(path, listed, metadata, verified, &mut |_| ());
-        verified.note(found)?;
-        verified.segments += 1;
     }
-    let new = |gap: &&Gap| !catalog.gaps.contains(gap);
-    verified.gaps.extend(now.gaps.iter().filter(new).cloned());
-    let found = Tail::find(path, &now);
-    if let Some(found) = verified.note(found)? {
-        verified.events += found.events();
-        verified.gaps.extend(found.gaps().filter(|gap| !now.gaps.contains(gap)).cloned());
+
+    /// Forgets what has been merged into a segment: its events count there.
+    fn forget_parts(&mut self, merged: &Listed, verified: &mut Verified) {
+        let parts: Vec<Seq> = self.read.range(merged.events()).map(|(first, _)| *first).collect();
+        for read in parts.iter().filter_map(|first| self.read.remove(first)) {
+            verified.events -= read.events;
+            verified.segments -= 1;
+            self.counted = None;
+        }
     }
-    Ok(())
+
+    /// Whether a catalog, of which everything was read, says what is in the segments.
+    fn agrees_with(&self, catalog: &Catalog) -> bool {
+        // Others may have been dropped.
+        let is_all = self.read.len() == catalog.segments.len();
+        let counted = self.counted.as_ref().filter(|_| is_all);
+        self.read.values().all(|read| read.listed_right)
+            && counted.is_none_or(|counted| catalog.kinds.agrees_with(counted))
+    }
+}
+
+/// The catalog of now, if it no longer lists a segment.
+fn catalog_without(path: &Path, listed: &Listed) -> Option<Catalog> {
+    catalog::read(path).ok().filter(|now| !now.segments.contains(listed))
 }
 
 /// Verifies a segment; what is wrong with single blocks is noted, all else is the error. Tells

@@ -76,6 +76,24 @@ fn a_lost_record_of_a_gap_is_noted_once_wherever_a_repair_before_failed() {
 }
 
 #[test]
+fn what_an_append_that_was_cut_short_left_is_no_loss_of_damage_before_it() {
+    let whole: Append<'_> = (&[(9, 12)], None, 12);
+    for (appends, end) in [
+        // Of one behind the last that was acknowledged there is the end, the beginning, or both.
+        ([(&[(5, 9)][..], None, 9), whole, (&[(15, 18)], None, 18)], 12),
+        ([(&[(5, 9)], None, 9), whole, (&[(12, 15)], None, 18)], 15),
+        ([(&[(5, 9)], None, 9), whole, (&[(12, 15), (18, 21)], None, 21)], 15),
+    ] {
+        let made = tape_with(5, &[&appends], 12);
+        let damaged = block(5, 9);
+        hit(&made, &damaged, damaged.len() - 3);
+        assert_eq!(gaps_of_repaired(&made), [9], "what was lost is 5 to 8");
+        let reader = TapeReader::open(&made.path).unwrap();
+        assert_eq!((reader.end(), reader.gaps()[0].places), (Seq::new(end), 4));
+    }
+}
+
+#[test]
 fn what_a_damaged_segment_was_merged_from_does_not_hide_it() {
     const PARTS: u64 = 8;
     const END: u64 = PARTS * 5;

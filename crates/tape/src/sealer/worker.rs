@@ -181,9 +181,11 @@ impl Worker {
     ) -> Result<bool, Error> {
         // Others may have been added behind them.
         let catalog = self.work.live.catalog();
-        match self.work.commit(&catalog.replaced(range, merged)) {
-            // What was merged is left over then, and goes when the tape is closed or opened.
-            Err(Error::DiskFull { .. }) if catalog::read(&self.work.path)? == *catalog => Ok(false),
+        match self.work.commit(&catalog.replaced(range, merged.clone())) {
+            // What was merged nobody will read then, and the recording needs the room.
+            Err(Error::DiskFull { .. }) if catalog::read(&self.work.path)? == *catalog => {
+                self.work.remove(&[merged]).map(|()| false)
+            }
             Err(error) => Err(error),
             Ok(()) => self.work.remove(parts).map(|()| true),
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use changetape_core::Seq;
-use changetape_tape::{Error, Tail, TapeReader, TapeWriter, repair, tape_exists, verify};
+use changetape_tape::{Error, Tail, TapeReader, TapeWriter, Verified, repair, tape_exists, verify};
 
 use crate::samples;
 
@@ -37,6 +37,12 @@ fn child() {
                 Ok(reader) => {
                     samples::check_holds(&reader, reader.end().get());
                     println!("\nsays {} {:?}", reader.end(), reader.tail());
+                }
+                Err(error) => println!("\nsays {error}"),
+            }
+            match verify(path, &mut |_, _| ()) {
+                Ok(Verified { events, damages, unseen, .. }) => {
+                    println!("\nsays {} {unseen:?} {damages:?}", Seq::new(events));
                 }
                 Err(error) => println!("\nsays {error}"),
             }
@@ -142,9 +148,10 @@ fn who_has_the_tape_open_is_said() {
     says(TapeWriter::open(&path), &holder);
     says(TapeWriter::open(&path), "wait for it to end, or end it");
     says(repair(&path, &mut |_, _| ()), &holder);
-    assert_eq!(verify(&path, &mut |_, _| ()).unwrap().recording.unwrap().pid, Some(child.id()));
     // Who reads sees what is sealed.
     let beside = TapeReader::open(&path).unwrap();
+    let verified = verify(&path, &mut |_, _| ()).unwrap();
+    assert_eq!((&verified.unseen, verified.events), (beside.tail(), 3));
     let Tail::BeingRecorded(recorder) = beside.tail() else { panic!("{:?}", beside.tail()) };
     assert_eq!(recorder.pid, Some(child.id()));
     assert!(recorder.host.as_ref().is_some_and(|host| !host.is_empty()));
@@ -160,8 +167,8 @@ fn who_has_the_tape_open_is_said() {
 }
 
 /// Makes a directory, and the tape in it, what another user may read but not change, and runs a
-/// child as that user; what it says of reading, recording, and making a tape.
-fn as_another_user(dir: &Path, path: &Path) -> [String; 3] {
+/// child as that user; what it says of reading, verifying, recording, and making a tape.
+fn as_another_user(dir: &Path, path: &Path) -> [String; 4] {
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -177,8 +184,8 @@ fn as_another_user(dir: &Path, path: &Path) -> [String; 3] {
     mode(dir, 0o755);
     let output = String::from_utf8(child.stdout).unwrap();
     let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("says ")).collect();
-    let [reading, recording, creating] = said[..] else { panic!("{output}") };
-    [reading, recording, creating].map(str::to_owned)
+    let [reading, verifying, recording, creating] = said[..] else { panic!("{output}") };
+    [reading, verifying, recording, creating].map(str::to_owned)
 }
 
 #[test]
@@ -191,8 +198,9 @@ fn who_may_not_write_reads_what_is_sealed_and_is_told_what_to_do() {
             let mut writer = TapeWriter::open(&path).unwrap();
             samples::append(&mut writer, 3..8).unwrap();
         }
-        let [reading, recording, creating] = as_another_user(dir.path(), &path);
+        let [reading, verifying, recording, creating] = as_another_user(dir.path(), &path);
         assert_eq!(reading, format!("{} {tail}", Seq::new(3)));
+        assert_eq!(verifying, format!("{reading} []"));
         let lock = path.join("lock");
         let expected =
             format!("not permitted to open {}; run as the user who owns the tape", lock.display());

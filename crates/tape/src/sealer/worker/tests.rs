@@ -3,7 +3,7 @@
 //! Method: a worker without a thread, whose writer is the test. A merge is begun with the writer's
 //! requests already waiting; what happens on disk is noted in its order.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
 use bson::raw::RawDocument;
@@ -208,6 +208,11 @@ fn what_cannot_be_read_or_has_no_room_is_not_merged_and_ends_no_recording() {
         assert!(!worker.merge_some().unwrap(), "no room for a catalog");
         assert_eq!(worker.work.live.catalog(), before);
     }
+    let is_listed = |file: &Path| {
+        before.segments.iter().any(|listed| layout::segment(&path, &listed.events()) == file)
+    };
+    let left_over = layout::unlisted(&path, is_listed).unwrap();
+    assert_eq!(left_over, Vec::<PathBuf>::new(), "what was merged takes the room");
     let mut catalog = Catalog::clone(&before);
     catalog.segments.iter_mut().for_each(|listed| listed.len = 1 << 56);
     worker.work.limits.len = u64::MAX;
