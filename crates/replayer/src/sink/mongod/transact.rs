@@ -31,6 +31,17 @@ enum Outcome {
     Impossible,
 }
 
+impl Outcome {
+    /// What is to be said of two shares that are applied again together: what can be mended first.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Taken, _) | (_, Self::Taken) => Self::Taken,
+            (Self::Refused, _) | (_, Self::Refused) => Self::Refused,
+            (first, _) => first,
+        }
+    }
+}
+
 impl MongodSink {
     /// Applies a window of events. 0 taken if that is one command, which is as good by itself, or
     /// nothing that a transaction takes.
@@ -49,25 +60,29 @@ impl MongodSink {
         }
         let outcomes = self.execute(&mut window.shares, due, subject, tally, stop)?;
         // What is done is told first: another may end the replay.
-        let mut left = Vec::new();
+        let (mut left, mut why) = (Vec::new(), Outcome::Impossible);
         for (share, outcome) in window.shares.iter().zip(outcomes) {
             match outcome {
                 Outcome::Done(replies) => {
                     self.settle_share(share, &replies, subject, tally, stop)?;
                 }
-                outcome => left.push((share, outcome)),
+                outcome => {
+                    left.extend_from_slice(&share.events);
+                    why = why.or(outcome);
+                }
             }
         }
-        for (share, outcome) in left {
-            let share: Vec<Outgoing<'_>> =
-                share.events.iter().filter_map(|&at| due.get(at).cloned()).collect();
-            self.apply_share(&share, outcome, tally, stop)?;
-        }
+        // Together and in the order of the tape: what an error names is then the first that is not
+        // applied.
+        left.sort_unstable();
+        let left: Vec<Outgoing<'_>> =
+            left.into_iter().filter_map(|at| due.get(at).cloned()).collect();
+        self.apply_left(&left, why, tally, stop)?;
         Ok(window.events)
     }
 
-    /// Applies what a transaction did not take.
-    fn apply_share(
+    /// Applies what transactions did not take.
+    fn apply_left(
         &mut self,
         due: &[Outgoing<'_>],
         mut outcome: Outcome,
@@ -91,9 +106,12 @@ impl MongodSink {
             let form = self.form;
             let regrouping = |ns: &Namespace| self.regrouping(ns, &subject, stop);
             let mut window = Window::gather(due, form, order, 1, regrouping)?;
+            if window.events < due.len() {
+                return self.apply_in_runs(due, tally, stop);
+            }
             let outcomes = self.execute(&mut window.shares, due, &subject, tally, stop)?;
             outcome = match (window.shares.first(), outcomes.into_iter().next()) {
-                (Some(share), Some(Outcome::Done(replies))) if window.events == due.len() => {
+                (Some(share), Some(Outcome::Done(replies))) => {
                     self.settle_share(share, &replies, &subject, tally, stop)?;
                     Outcome::Done(replies)
                 }
