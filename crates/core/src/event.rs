@@ -154,8 +154,11 @@ impl ChangeEvent<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn transaction(&self) -> Result<Option<(&RawDocument, i64)>, Error> {
-        let number = self.field("txnNumber", "a long", bson::RawBsonRef::as_i64)?;
-        Ok(self.document("lsid")?.zip(number))
+        // Most events are of none: one look tells.
+        let Some(number) = self.field("txnNumber", "a long", bson::RawBsonRef::as_i64)? else {
+            return Ok(None);
+        };
+        Ok(self.document("lsid")?.map(|session| (session, number)))
     }
 
     /// A field that is an embedded document; null counts as absent.

@@ -50,7 +50,7 @@ pub use error::Error;
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;
-pub use page::Outgoing;
+pub use page::{LongTransaction, Outgoing, Transaction};
 pub use progress::{BaseProgress, Progress};
 pub use replay::{Replay, ReplayOptions, Resume};
 pub use resume::Coverage;

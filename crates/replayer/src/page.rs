@@ -3,17 +3,44 @@
 //!
 //! A page owns its events' bytes in one buffer, so that any run of them can be handed to a
 //! sink without looking for where they begin, and so that what was not selected takes no
-//! memory.
+//! memory. No page ends within a transaction; one that is too large to be held in memory is a page
+//! that says where on the tape it is.
+
+use std::fmt;
+use std::ops::Range;
 
 use changetape_core::{ChangeEvent, Seq, WallTime};
 
-use crate::{Error, Offset};
+use crate::{Error, Offset, Placed};
 
 /// Events that are ready to leave.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    on_tape: Option<OnTape>,
+}
+
+/// A transaction whose events are left on the tape until it is their turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnTape {
+    /// From its first event to its last; what lies between and was not selected does not count.
+    pub(crate) range: Range<Seq>,
+    /// How many events, and how many bytes.
+    pub(crate) events: u64,
+    pub(crate) bytes: usize,
+}
+
+/// Where an event is in the transaction that it was recorded in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transaction {
+    /// It was in none, or alone in one.
+    #[default]
+    None,
+    /// More events of its transaction follow.
+    Continues,
+    /// It is the last of its transaction.
+    Ends,
 }
 
 /// Where an event is in its page, on the tape and in time.
@@ -22,6 +49,7 @@ pub(crate) struct Item {
     pub(crate) seq: Seq,
     pub(crate) offset: Offset,
     pub(crate) time: WallTime,
+    pub(crate) transaction: Transaction,
     /// Where its bytes end; they begin where those of the item before end.
     end: usize,
 }
@@ -33,16 +61,102 @@ pub struct Outgoing<'a> {
     pub seq: Seq,
     /// The event, under the names it is to have at the sink.
     pub event: ChangeEvent<'a>,
+    /// Where it is in its transaction. Whoever is offered one is offered all of it.
+    pub transaction: Transaction,
+}
+
+/// A transaction that is too large to be held in memory: its events are on the tape.
+pub struct LongTransaction<'a> {
+    on_tape: &'a OnTape,
+    tape: &'a dyn ReadAgain,
+}
+
+/// What reads the events of a range once more.
+pub(crate) trait ReadAgain: Sync {
+    /// Hands them out as they are to leave, a part at a time, until no more are wanted.
+    fn each(
+        &self,
+        range: &Range<Seq>,
+        take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
+    ) -> Result<(), Error>;
+}
+
+impl<'a> LongTransaction<'a> {
+    pub(crate) fn new(on_tape: &'a OnTape, tape: &'a dyn ReadAgain) -> Self {
+        Self { on_tape, tape }
+    }
+
+    /// Its first event.
+    #[must_use]
+    pub fn first(&self) -> Seq {
+        self.on_tape.range.start
+    }
+
+    /// How many events it has.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.on_tape.events
+    }
+
+    /// Reads its events, in order and a part at a time, as often as it is asked to. What takes them
+    /// says whether it wants more.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn each(&self, take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool) -> Result<(), Error> {
+        self.tape.each(&self.on_tape.range, take)
+    }
+}
+
+impl fmt::Debug for LongTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.on_tape.fmt(f)
+    }
 }
 
 impl Page {
-    pub(crate) fn with_capacity(events: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), items: Vec::with_capacity(events) }
+    /// One that stands for a transaction on the tape.
+    pub(crate) fn on_tape(transaction: OnTape, placed: Placed) -> Self {
+        let seq = transaction.range.start;
+        let mut page = Self::default();
+        page.push(seq, placed, Transaction::None, &[]);
+        page.on_tape = Some(transaction);
+        page
     }
 
-    pub(crate) fn push(&mut self, seq: Seq, offset: Offset, time: WallTime, event: &[u8]) {
+    pub(crate) fn push(
+        &mut self,
+        seq: Seq,
+        placed: Placed,
+        transaction: Transaction,
+        event: &[u8],
+    ) {
         self.bytes.extend_from_slice(event);
-        self.items.push(Item { seq, offset, time, end: self.bytes.len() });
+        let Placed { offset, time } = placed;
+        self.items.push(Item { seq, offset, time, transaction, end: self.bytes.len() });
+    }
+
+    /// Says where the last event is in its transaction.
+    pub(crate) fn set_last(&mut self, transaction: Transaction) {
+        if let Some(last) = self.items.last_mut() {
+            last.transaction = transaction;
+        }
+    }
+
+    /// Takes out the events from one on.
+    pub(crate) fn split_off(&mut self, index: usize) -> Self {
+        let at = self.start_of(index);
+        let bytes = self.bytes.split_off(at);
+        let mut items = self.items.split_off(index.min(self.items.len()));
+        for item in &mut items {
+            item.end -= at;
+        }
+        Self { bytes, items, on_tape: None }
+    }
+
+    /// The transaction that the page stands for, if it is one.
+    pub(crate) fn transaction(&self) -> Option<&OnTape> {
+        self.on_tape.as_ref()
     }
 
     pub(crate) fn items(&self) -> &[Item] {
@@ -70,9 +184,10 @@ impl Page {
     pub(crate) fn outgoing(&self, index: usize) -> Result<Outgoing<'_>, Error> {
         let item = self.items.get(index).copied();
         let (seq, end) = item.map_or((Seq::ZERO, 0), |item| (item.seq, item.end));
+        let transaction = item.map(|item| item.transaction).unwrap_or_default();
         let bytes = self.bytes.get(self.start_of(index)..end).unwrap_or_default();
         let event = ChangeEvent::from_bytes(bytes).map_err(Error::event(seq))?;
-        Ok(Outgoing { seq, event })
+        Ok(Outgoing { seq, event, transaction })
     }
 
     fn start_of(&self, index: usize) -> usize {
@@ -92,12 +207,8 @@ mod tests {
         let events = [rawdoc! {"a": 1}, rawdoc! {}, rawdoc! {"b": "text"}];
         let mut page = Page::default();
         for (n, event) in (0..).zip(&events) {
-            page.push(
-                Seq::new(n),
-                Offset::from_nanos(n),
-                WallTime::from_millis(0),
-                event.as_bytes(),
-            );
+            let placed = Placed { offset: Offset::from_nanos(n), time: WallTime::from_millis(0) };
+            page.push(Seq::new(n), placed, Transaction::None, event.as_bytes());
         }
         for (n, event) in events.iter().enumerate() {
             let outgoing = page.outgoing(n).unwrap();
@@ -106,5 +217,11 @@ mod tests {
             assert_eq!(page.event_len(n), event.as_bytes().len());
         }
         assert!(page.outgoing(3).is_err());
+
+        let rest = page.split_off(1);
+        assert_eq!((page.items().len(), rest.items().len()), (1, 2));
+        assert_eq!(page.outgoing(0).unwrap().event.as_bytes(), events[0].as_bytes());
+        assert_eq!(rest.outgoing(1).unwrap().event.as_bytes(), events[2].as_bytes());
+        assert_eq!(rest.outgoing(0).unwrap().seq, Seq::new(1));
     }
 }

@@ -4,7 +4,7 @@
 //! else is due by then, in order, up to a bound; offer it to the sink until it has taken all
 //! of it. So events of one instant leave in one write, and when the sink is slower than the
 //! schedule, what has fallen due in the meantime leaves together, at once. Nothing is
-//! dropped, and being late moves no due time.
+//! dropped, and being late moves no due time. No offer ends within a transaction.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use changetape_core::{Seq, WallTime};
 
 use crate::clock::{Clock, Instant, Waited};
-use crate::page::{Outgoing, Page};
+use crate::page::{LongTransaction, Outgoing, Page, ReadAgain, Transaction};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
 use crate::summary::{Ended, LatenessRecorder, Tally};
@@ -24,9 +24,17 @@ const MAX_OFFER_EVENTS: usize = 4096;
 /// The most bytes that are offered at once; a single event may have more.
 const MAX_OFFER_BYTES: usize = 8 * 1024 * 1024;
 
+/// Where a player gets its events from.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready<'a> {
+    pub(crate) queue: &'a Queue,
+    /// Reads what the queue only names.
+    pub(crate) tape: &'a dyn ReadAgain,
+}
+
 /// Hands events to a sink when they are due.
 pub(crate) struct Player<'a, C> {
-    queue: &'a Queue,
+    from: Ready<'a>,
     sink: &'a mut dyn Sink,
     clock: C,
     speed: Speed,
@@ -59,17 +67,19 @@ enum Next {
     None(Ended),
 }
 
-/// An event that is due, and what is to be told about it.
+/// An event that is due, or a transaction on the tape, and what is to be told about it.
 struct Due {
+    /// The last event of it.
     seq: Seq,
     at: Instant,
     time: WallTime,
-    len: usize,
+    events: u64,
+    bytes: usize,
 }
 
 impl<'a, C: Clock> Player<'a, C> {
     pub(crate) fn new(
-        queue: &'a Queue,
+        from: Ready<'a>,
         sink: &'a mut dyn Sink,
         clock: C,
         speed: Speed,
@@ -77,7 +87,7 @@ impl<'a, C: Clock> Player<'a, C> {
         stop: &'a Stop,
     ) -> Self {
         let played = Played::default();
-        Self { queue, sink, clock, speed, progress, stop, pages: VecDeque::new(), next: 0, played }
+        Self { from, sink, clock, speed, progress, stop, pages: VecDeque::new(), next: 0, played }
     }
 
     /// Plays until the end, a stop or an error. What was done until then is told either way.
@@ -87,7 +97,7 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     fn run(&mut self) -> Result<Ended, Error> {
-        self.queue.wait_filled(self.stop);
+        self.from.queue.wait_filled(self.stop);
         let first = match self.next()? {
             Next::At(offset) => offset,
             Next::None(ended) => return self.end(ended),
@@ -105,13 +115,18 @@ impl<'a, C: Clock> Player<'a, C> {
             if self.clock.wait_until(pacer.due(offset), self.stop) == Waited::Stopped {
                 break Ended::Stopped;
             }
-            let due = self.gather(&pacer)?;
-            let ended = self.offer(&due, &pacer)?;
+            let (events, ended) = match self.on_tape(&pacer) {
+                Some(due) => (1, self.offer_from_tape(due, &pacer)?),
+                None => {
+                    let due = self.gather(&pacer)?;
+                    (due.len(), self.offer(&due, &pacer)?)
+                }
+            };
             self.played.elapsed = self.clock.now().since(started);
             if let Some(ended) = ended {
                 break ended;
             }
-            self.leave_behind(due.len());
+            self.leave_behind(events);
         };
         self.end(ended)
     }
@@ -126,7 +141,7 @@ impl<'a, C: Clock> Player<'a, C> {
     /// The next event, waiting for it to be read.
     fn next(&mut self) -> Result<Next, Error> {
         if self.pages.is_empty() {
-            match self.queue.take(&mut self.pages, self.stop)? {
+            match self.from.queue.take(&mut self.pages, self.stop)? {
                 Pages::Pages => {}
                 Pages::End => return Ok(Next::None(Ended::AtTheEnd)),
                 Pages::Stopped => return Ok(Next::None(Ended::Stopped)),
@@ -136,33 +151,47 @@ impl<'a, C: Clock> Player<'a, C> {
         Ok(item.map_or(Next::None(Ended::AtTheEnd), |item| Next::At(item.offset)))
     }
 
-    /// The events that are due now, at least the first.
+    /// The next to leave, if it is a transaction on the tape.
+    fn on_tape(&self, pacer: &Pacer) -> Option<Due> {
+        let page = self.pages.front()?;
+        let (transaction, item) = page.transaction().zip(page.items().first())?;
+        let seq = Seq::new(transaction.range.end.get().saturating_sub(1));
+        let (at, time) = (pacer.due(item.offset), item.time);
+        Some(Due { seq, at, time, events: transaction.events, bytes: transaction.bytes })
+    }
+
+    /// The events that are due now, at least the first, and no part of a transaction.
     fn gather(&mut self, pacer: &Pacer) -> Result<Vec<Due>, Error> {
         let now = self.clock.now();
         let mut due = Vec::new();
-        let mut bytes = 0;
+        let mut gathered = 0;
+        let mut continues = false;
         let (mut page, mut index) = (0, self.next);
-        while due.len() < MAX_OFFER_EVENTS {
+        while continues || due.len() < MAX_OFFER_EVENTS {
             let Some(ready) = self.pages.get(page) else {
                 // Everything at hand is due: look whether more has been read meanwhile.
-                if self.queue.has_pages() {
-                    self.queue.take(&mut self.pages, self.stop)?;
+                if self.from.queue.has_pages() {
+                    self.from.queue.take(&mut self.pages, self.stop)?;
                     continue;
                 }
                 break;
             };
+            if ready.transaction().is_some() {
+                break;
+            }
             let Some(item) = ready.items().get(index) else {
                 (page, index) = (page + 1, 0);
                 continue;
             };
             let at = pacer.due(item.offset);
-            let len = ready.event_len(index);
-            let fits = at <= now && bytes + len <= MAX_OFFER_BYTES;
-            if !fits && !due.is_empty() {
+            let bytes = ready.event_len(index);
+            let fits = at <= now && gathered + bytes <= MAX_OFFER_BYTES;
+            if !fits && !continues && !due.is_empty() {
                 break;
             }
-            bytes += len;
-            due.push(Due { seq: item.seq, at, time: item.time, len });
+            gathered += bytes;
+            continues = item.transaction == Transaction::Continues;
+            due.push(Due { seq: item.seq, at, time: item.time, events: 1, bytes });
             index += 1;
         }
         Ok(due)
@@ -173,15 +202,14 @@ impl<'a, C: Clock> Player<'a, C> {
         let outgoing = outgoing(&self.pages, self.next, due.len())?;
         let (mut due, mut outgoing) = (due, outgoing.as_slice());
         while !outgoing.is_empty() {
-            let left_out = |tally: &Tally| tally.hidden + tally.skipped_events();
-            let left_out_before = left_out(&self.played.tally);
+            let left_out_before = self.played.tally.left_out();
             let sent = self.clock.now();
             let taken = match self.sink.deliver(outgoing, &mut self.played.tally, self.stop)? {
                 Taken::Events(taken) => taken.clamp(1, outgoing.len()),
                 Taken::Closed => return Ok(Some(Ended::SinkClosed)),
                 Taken::Stopped => return Ok(Some(Ended::Stopped)),
             };
-            let left_out = left_out(&self.played.tally) - left_out_before;
+            let left_out = self.played.tally.left_out() - left_out_before;
             let (done, rest) = due.split_at(taken);
             self.played.record(done, left_out, sent, pacer.is_paced(), self.progress);
             due = rest;
@@ -190,6 +218,23 @@ impl<'a, C: Clock> Player<'a, C> {
                 return Ok(Some(Ended::Stopped));
             }
         }
+        Ok(None)
+    }
+
+    /// Offers a transaction that is on the tape; otherwise why it is not taken.
+    fn offer_from_tape(&mut self, due: Due, pacer: &Pacer) -> Result<Option<Ended>, Error> {
+        let page = self.pages.front().and_then(Page::transaction);
+        let Some(transaction) = page else { return Ok(None) };
+        let transaction = LongTransaction::new(transaction, self.from.tape);
+        let left_out_before = self.played.tally.left_out();
+        let sent = self.clock.now();
+        match self.sink.deliver_from_tape(&transaction, &mut self.played.tally, self.stop)? {
+            Taken::Events(_) => {}
+            Taken::Closed => return Ok(Some(Ended::SinkClosed)),
+            Taken::Stopped => return Ok(Some(Ended::Stopped)),
+        }
+        let left_out = self.played.tally.left_out() - left_out_before;
+        self.played.record(&[due], left_out, sent, pacer.is_paced(), self.progress);
         Ok(None)
     }
 
@@ -210,8 +255,9 @@ impl<'a, C: Clock> Player<'a, C> {
 impl Played {
     fn record(&mut self, done: &[Due], left_out: u64, sent: Instant, paced: bool, to: &Progress) {
         let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
-        let delivered = (done.len() as u64).saturating_sub(left_out);
-        let bytes: u64 = done.iter().map(|due| due.len as u64).sum();
+        let events: u64 = done.iter().map(|due| due.events).sum();
+        let delivered = events.saturating_sub(left_out);
+        let bytes: u64 = done.iter().map(|due| due.bytes as u64).sum();
         self.delivered += delivered;
         self.bytes += bytes;
         self.reached = Some(last.seq.next());
@@ -219,7 +265,7 @@ impl Played {
         self.tape_time = Some((begin, last.time));
         if let Some(recorder) = self.lateness.as_mut().filter(|_| paced) {
             for due in done {
-                recorder.record(sent.since(due.at));
+                recorder.record(sent.since(due.at), due.events);
             }
             to.late(sent.since(last.at));
         }

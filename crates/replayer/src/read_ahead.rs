@@ -1,13 +1,14 @@
 //! Reading ahead: from the tape's blocks to pages that are ready to leave.
 //!
 //! ```text
-//! reader thread: block ─► select ─► map ─► place in time ─► ReadAhead ─► player thread
+//! reader thread: block ─► select ─► map ─► place in time ─► together ─► queue ─► player thread
 //! ```
 //! The queue between the two threads is bounded in bytes, so memory does not grow with the
 //! tape or with the sink's slowness. What the reader notices (events left out, repaired
 //! times) it hands over at the end.
 
 mod queue;
+mod transactions;
 
 use std::ops::Range;
 
@@ -17,9 +18,10 @@ use changetape_tape::{Block, TapeReader};
 pub(crate) use queue::{EndOnDrop, Queue, Taken};
 
 use crate::namespace_map::Mapped;
-use crate::page::Page;
+use crate::page::{Outgoing, Page, ReadAgain};
 use crate::summary::Tally;
-use crate::{Error, Missing, NamespaceMap, Progress, Selection, Timeline};
+use crate::{Error, Missing, NamespaceMap, Progress, ReplayOptions, Selection, Timeline};
+use transactions::Together;
 
 /// What the reader makes of the tape, and what it noticed.
 #[derive(Debug)]
@@ -36,16 +38,38 @@ pub(crate) struct Reader<'a> {
     pub(crate) selected: u64,
 }
 
-impl Reader<'_> {
+/// A tape that is read once more, as a replay reads it.
+pub(crate) struct Again<'a> {
+    pub(crate) tape: &'a TapeReader,
+    pub(crate) options: &'a ReplayOptions,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(options: &'a ReplayOptions, progress: &'a Progress) -> Self {
+        let ReplayOptions { selection, map, missing, .. } = options;
+        let (timeline, tally) = (Timeline::default(), Tally::default());
+        let missing = *missing;
+        Self { selection, map, missing, progress, timeline, tally, read: 0, selected: 0 }
+    }
+
     /// Fills the queue with the events of a range, until its end, an error, or until nobody
     /// takes any more.
     pub(crate) fn run(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) {
         let _end = EndOnDrop(queue);
-        let result = self.fill(tape, range, queue);
+        let mut together = Together::default();
+        let result = self.fill(tape, range, &mut together, &mut |pages| {
+            !queue.is_closed() && pages.into_iter().all(|page| queue.push(page))
+        });
         queue.end(result);
     }
 
-    fn fill(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) -> Result<(), Error> {
+    fn fill(
+        &mut self,
+        tape: &TapeReader,
+        range: &Range<Seq>,
+        together: &mut Together,
+        take: &mut dyn FnMut(Vec<Page>) -> bool,
+    ) -> Result<(), Error> {
         if range.is_empty() {
             return Ok(());
         }
@@ -58,9 +82,9 @@ impl Reader<'_> {
         while let Some(block) = from.next() {
             match block {
                 Ok(block) => {
-                    let page = self.page(&block, range)?;
-                    if queue.is_closed() || (!page.is_empty() && !queue.push(page)) {
-                        break;
+                    self.add(&block, range, together)?;
+                    if !take(together.take()) {
+                        return Ok(());
                     }
                 }
                 Err(error) => {
@@ -77,6 +101,7 @@ impl Reader<'_> {
             self.reached(from.position(), range);
         }
         self.reached(from.position(), range);
+        take(together.end());
         Ok(())
     }
 
@@ -86,8 +111,13 @@ impl Reader<'_> {
         self.progress.reading(position);
     }
 
-    fn page(&mut self, block: &Block, range: &Range<Seq>) -> Result<Page, Error> {
-        let mut page = Page::with_capacity(block.len(), 0);
+    /// Makes the events of a block ready.
+    fn add(
+        &mut self,
+        block: &Block,
+        range: &Range<Seq>,
+        together: &mut Together,
+    ) -> Result<(), Error> {
         for recorded in block.events() {
             if !range.contains(&recorded.seq) {
                 continue;
@@ -98,17 +128,48 @@ impl Reader<'_> {
                 continue;
             }
             self.selected += 1;
-            let wall = event.wall_time().map_err(&bad)?;
-            let cluster = event.cluster_time().map_err(&bad)?;
-            let placed = self.timeline.place(wall, cluster);
+            let transaction = event.transaction().map_err(&bad)?;
+            let placed = match together.place(transaction) {
+                Some(placed) => placed,
+                None => {
+                    let wall = event.wall_time().map_err(&bad)?;
+                    self.timeline.place(wall, event.cluster_time().map_err(&bad)?)
+                }
+            };
             match self.map.apply(seq, &event)? {
-                Mapped::Unchanged => page.push(seq, placed.offset, placed.time, event.as_bytes()),
+                Mapped::Unchanged => together.push(seq, placed, transaction, event.as_bytes()),
                 Mapped::Changed(event) => {
-                    page.push(seq, placed.offset, placed.time, event.as_bytes());
+                    together.push(seq, placed, transaction, event.as_bytes());
                 }
                 Mapped::Impossible(reason) => self.tally.skip(seq, reason),
             }
         }
-        Ok(page)
+        Ok(())
+    }
+}
+
+impl ReadAgain for Again<'_> {
+    fn each(
+        &self,
+        range: &Range<Seq>,
+        take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
+    ) -> Result<(), Error> {
+        // What there is to notice has been noticed.
+        let progress = Progress::default();
+        let mut reader = Reader::new(self.options, &progress);
+        let mut failed = Ok(());
+        reader.fill(self.tape, range, &mut Together::in_parts(), &mut |pages| {
+            pages.iter().all(|page| {
+                let events = (0..page.items().len()).map(|index| page.outgoing(index));
+                match events.collect::<Result<Vec<_>, _>>() {
+                    Ok(events) => take(&events),
+                    Err(error) => {
+                        failed = Err(error);
+                        false
+                    }
+                }
+            })
+        })?;
+        failed
     }
 }

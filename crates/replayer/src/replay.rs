@@ -6,13 +6,12 @@ use changetape_core::Seq;
 use changetape_tape::TapeReader;
 
 use crate::clock::HostClock;
-use crate::player::{Played, Player};
-use crate::read_ahead::{Queue, Reader};
+use crate::player::{Played, Player, Ready};
+use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
-use crate::summary::{Ended, Summary, Tally};
+use crate::summary::{Ended, Summary};
 use crate::{
     Coverage, Error, Extent, Missing, NamespaceMap, Progress, Restoration, Selection, Speed, Stop,
-    Timeline,
 };
 
 /// What to play and how.
@@ -99,22 +98,14 @@ impl Replay {
 
         let base = base.map(|base| self.sink.restore(base, progress, stop)).transpose()?;
         let queue = Queue::default();
-        let mut reader = Reader {
-            selection: &self.options.selection,
-            map: &self.options.map,
-            missing: self.options.missing,
-            progress,
-            timeline: Timeline::default(),
-            tally: Tally::default(),
-            read: 0,
-            selected: 0,
-        };
+        let mut reader = Reader::new(&self.options, progress);
         // Events follow a whole base, or nothing.
         if base.is_some_and(|base| base.extent != Extent::Whole) {
             let (start, nothing) = (range.start, Played::default());
             return Ok(Summary { base, ..summary(Ended::Stopped, range, start, nothing, reader) });
         }
-        let (sink, speed, tape) = (self.sink.as_mut(), self.options.speed, &self.tape);
+        let (sink, tape, options) = (self.sink.as_mut(), &self.tape, &self.options);
+        let again = Again { tape, options };
         let (result, played) = thread::scope(|scope| {
             let (queue, reader, range) = (&queue, &mut reader, &range);
             let reading = thread::Builder::new()
@@ -125,7 +116,8 @@ impl Replay {
                 .name("changetape-player".to_owned())
                 .spawn_scoped(scope, move || {
                     let clock = HostClock::for_this_thread();
-                    Player::new(queue, sink, clock, speed, progress, stop).play()
+                    let from = Ready { queue, tape: &again };
+                    Player::new(from, sink, clock, options.speed, progress, stop).play()
                 })
                 .map_err(|error| {
                     queue.close();

@@ -15,7 +15,7 @@ pub mod null;
 use changetape_core::Seq;
 use changetape_tape::Metadata;
 
-use crate::page::Outgoing;
+use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
 use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
 
@@ -85,6 +85,35 @@ pub trait Sink: Send {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<Taken, Error>;
+
+    /// Delivers a transaction whose events are on the tape, all of it. Unless a sink has another way,
+    /// they are delivered a part at a time.
+    ///
+    /// # Errors
+    /// If one of them cannot be delivered.
+    fn deliver_from_tape(
+        &mut self,
+        transaction: &LongTransaction<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Taken, Error> {
+        let mut result = Ok(Taken::Events(1));
+        transaction.each(&mut |mut events| {
+            while !events.is_empty() {
+                match self.deliver(events, tally, stop) {
+                    Ok(Taken::Events(taken)) => {
+                        events = events.get(taken.max(1)..).unwrap_or_default()
+                    }
+                    ended => {
+                        result = ended;
+                        return false;
+                    }
+                }
+            }
+            true
+        })?;
+        result
+    }
 
     /// Nothing more follows: everything was delivered, or a stop was requested.
     ///

@@ -215,6 +215,11 @@ impl Tally {
         self.divergences.len() < LISTED
     }
 
+    /// How many events were not delivered.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.hidden + self.skipped_events()
+    }
+
     pub(crate) fn skipped_events(&self) -> u64 {
         self.skipped.iter().map(|skipped| skipped.events).sum()
     }
@@ -259,11 +264,12 @@ impl LatenessRecorder {
         Some(Self { histogram, max: Duration::ZERO, late: 0 })
     }
 
-    pub(crate) fn record(&mut self, lateness: Duration) {
+    /// So many events were late by so much.
+    pub(crate) fn record(&mut self, lateness: Duration, events: u64) {
         let nanos = u64::try_from(lateness.as_nanos()).unwrap_or(u64::MAX);
-        self.histogram.saturating_record(nanos);
+        self.histogram.saturating_record_n(nanos, events);
         self.max = self.max.max(lateness);
-        self.late += u64::from(lateness > LATE);
+        self.late += if lateness > LATE { events } else { 0 };
     }
 
     pub(crate) fn summary(&self) -> Option<Lateness> {
@@ -319,10 +325,9 @@ mod tests {
         let mut recorder = LatenessRecorder::new().unwrap();
         assert_eq!(recorder.summary(), None);
         for _ in 0..98 {
-            recorder.record(Duration::from_micros(10));
+            recorder.record(Duration::from_micros(10), 1);
         }
-        recorder.record(Duration::from_millis(3));
-        recorder.record(Duration::from_millis(3));
+        recorder.record(Duration::from_millis(3), 2);
         let lateness = recorder.summary().unwrap();
         assert!((9..=11).contains(&lateness.p50.as_micros()), "{lateness:?}");
         assert!((2_990..=3_010).contains(&lateness.p99.as_micros()), "{lateness:?}");

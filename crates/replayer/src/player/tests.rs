@@ -2,10 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use std::ops::Range;
+
 use bson::rawdoc;
 
 use super::*;
+use crate::Placed;
 use crate::clock::ManualClock;
+use crate::page::OnTape;
 use crate::read_ahead::EndOnDrop;
 
 /// A manual clock that the sink can move too, as slow deliveries do.
@@ -87,6 +91,25 @@ impl Sink for Script {
     }
 }
 
+/// Transactions on the tape have these parts.
+struct Tape(Vec<Page>);
+
+static NO_TAPE: Tape = Tape(Vec::new());
+
+impl ReadAgain for Tape {
+    fn each(
+        &self,
+        _: &Range<Seq>,
+        take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
+    ) -> Result<(), Error> {
+        self.0.iter().all(|page| {
+            let events = (0..page.items().len()).map(|index| page.outgoing(index).unwrap());
+            take(&events.collect::<Vec<_>>())
+        });
+        Ok(())
+    }
+}
+
 /// Pages of events at these offsets, numbered on from 0.
 fn pages(offsets: &[&[u64]]) -> Vec<Page> {
     let mut seq = Seq::ZERO;
@@ -94,12 +117,30 @@ fn pages(offsets: &[&[u64]]) -> Vec<Page> {
         let mut page = Page::default();
         for &offset in *offsets {
             let time = WallTime::from_millis(i64::try_from(offset / 1_000_000).unwrap());
-            page.push(seq, Offset::from_nanos(offset), time, rawdoc! {"n": 1}.as_bytes());
+            let placed = Placed { offset: Offset::from_nanos(offset), time };
+            page.push(seq, placed, Transaction::None, rawdoc! {"n": 1}.as_bytes());
             seq = seq.next();
         }
         page
     };
     offsets.iter().map(page).collect()
+}
+
+/// A queue whose pages hold everything.
+fn from(queue: &Queue) -> Ready<'_> {
+    Ready { queue, tape: &NO_TAPE }
+}
+
+/// Plays what a queue holds at full speed.
+fn play_from(queue: &Queue, tape: &Tape) -> (Played, Script) {
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    let (progress, stop) = (Progress::default(), Stop::default());
+    let from = Ready { queue, tape };
+    let (result, played) =
+        Player::new(from, &mut script, clock, Speed::Max, &progress, &stop).play();
+    assert_eq!(result.unwrap(), Ended::AtTheEnd);
+    (played, script)
 }
 
 fn play(
@@ -116,7 +157,8 @@ fn play(
     let mut script = Script::new(&clock);
     set(&mut script);
     let (progress, stop) = (Progress::default(), Stop::default());
-    let (result, played) = Player::new(&queue, &mut script, clock, speed, &progress, &stop).play();
+    let (result, played) =
+        Player::new(from(&queue), &mut script, clock, speed, &progress, &stop).play();
     assert_eq!(progress.events(), played.delivered);
     (result.unwrap(), played, script)
 }
@@ -165,7 +207,7 @@ fn what_is_read_in_the_meantime_leaves_along_if_it_is_due() {
     let reading = Reading { clock, queue: &queue, page: pages.next() };
     let (progress, stop) = (Progress::default(), Stop::default());
     let (result, _) =
-        Player::new(&queue, &mut script, reading, Speed::ORIGINAL, &progress, &stop).play();
+        Player::new(from(&queue), &mut script, reading, Speed::ORIGINAL, &progress, &stop).play();
     assert_eq!(result.unwrap(), Ended::AtTheEnd);
     assert_eq!(script.deliveries, [(0, vec![0, 1, 2]), (700, vec![3])]);
 }
@@ -213,6 +255,53 @@ fn an_offer_is_bounded() {
     assert_eq!(played.delivered, many.len() as u64);
 }
 
+/// Pages with a transaction of so many events of a kilobyte behind another event, and one event behind it.
+fn with_transaction(events: u64) -> Vec<Page> {
+    let mut page = Page::default();
+    let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
+    let event = rawdoc! {"filling": "x".repeat(1024)};
+    for n in 0..events + 2 {
+        let transaction = match n {
+            n if n == 0 || n > events => Transaction::None,
+            n if n == events => Transaction::Ends,
+            _ => Transaction::Continues,
+        };
+        page.push(Seq::new(n), placed, transaction, event.as_bytes());
+    }
+    vec![page]
+}
+
+#[test]
+fn no_offer_ends_within_a_transaction() {
+    for events in [3, 5000, 10_000] {
+        let queue = Queue::with_limit(usize::MAX);
+        with_transaction(events).into_iter().for_each(|page| assert!(queue.push(page)));
+        queue.end(Ok(()));
+        let (_, script) = play_from(&queue, &NO_TAPE);
+        let with = script.deliveries.iter().find(|(_, seqs)| seqs.contains(&events));
+        assert!(with.unwrap().1.contains(&1), "{events}");
+    }
+}
+
+#[test]
+fn a_transaction_on_the_tape_is_read_when_it_is_its_turn() {
+    let before_and_behind = pages(&[&[0], &[9]]);
+    let parts = pages(&[&[1, 2], &[3]]);
+    let placed = Placed { offset: Offset::from_nanos(1), time: WallTime::from_millis(0) };
+    let on_tape = OnTape { range: Seq::new(1)..Seq::new(5), events: 3, bytes: 30 };
+    let queue = Queue::default();
+    let [before, behind] = <[Page; 2]>::try_from(before_and_behind).unwrap();
+    for page in [before, Page::on_tape(on_tape, placed), behind] {
+        queue.push(page);
+    }
+    queue.end(Ok(()));
+    let (played, script) = play_from(&queue, &Tape(parts));
+    let seqs: Vec<_> = script.deliveries.into_iter().map(|(_, seqs)| seqs).collect();
+    // What the parts hold is numbered from 0, and so are the events before and behind.
+    assert_eq!(seqs, [vec![0], vec![0, 1], vec![2], vec![1]]);
+    assert_eq!((played.delivered, played.reached), (5, Some(Seq::new(2))));
+}
+
 #[test]
 fn skipped_events_are_not_delivered_ones() {
     let (_, played, _) = play(&[&[0; 20]], Speed::Max, |script| {
@@ -256,7 +345,7 @@ fn what_was_read_before_a_failure_is_delivered_first() {
     let mut script = Script::new(&clock);
     let (progress, stop) = (Progress::default(), Stop::default());
     let (result, played) =
-        Player::new(&queue, &mut script, clock, Speed::Max, &progress, &stop).play();
+        Player::new(from(&queue), &mut script, clock, Speed::Max, &progress, &stop).play();
     assert!(matches!(result, Err(Error::BadSpeed { .. })));
     assert_eq!(played.delivered, 2);
     assert_eq!(progress.reached(), Seq::new(2));

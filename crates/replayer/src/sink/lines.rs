@@ -125,6 +125,7 @@ mod tests {
     use changetape_core::{ChangeEvent, Seq};
 
     use super::*;
+    use crate::Transaction;
 
     fn events() -> Vec<Outgoing<'static>> {
         let event = |operation: &str| {
@@ -134,7 +135,11 @@ mod tests {
         };
         (0..)
             .zip(["insert", "create", "delete"])
-            .map(|(n, operation)| Outgoing { seq: Seq::new(n), event: event(operation) })
+            .map(|(n, operation)| Outgoing {
+                seq: Seq::new(n),
+                event: event(operation),
+                transaction: Transaction::None,
+            })
             .collect()
     }
 

@@ -4,10 +4,11 @@ use bson::{Document, Timestamp, doc, rawdoc};
 use changetape_core::ChangeEvent;
 
 use super::*;
+use crate::Transaction;
 
 fn outgoing(seq: u64, event: &Document) -> Outgoing<'static> {
     let event = RawDocumentBuf::try_from(event).unwrap();
-    Outgoing { seq: Seq::new(seq), event: ChangeEvent::from(event) }
+    Outgoing { seq: Seq::new(seq), event: ChangeEvent::from(event), transaction: Transaction::None }
 }
 
 fn event(operation: &str, coll: &str, id: i32, more: Document) -> Document {
@@ -221,7 +222,11 @@ fn bytes_are_copied_whatever_they_mean() {
     let document = document.finish().unwrap();
     let mut event = rawdoc! {"operationType": "insert", "ns": {"db": "a", "coll": "b"}};
     event.append(bson::cstr!("fullDocument"), document.clone());
-    let due = [Outgoing { seq: Seq::ZERO, event: ChangeEvent::from(event) }];
+    let due = [Outgoing {
+        seq: Seq::ZERO,
+        event: ChangeEvent::from(event),
+        transaction: Transaction::None,
+    }];
     let mut run = Run::gather(&due, &Namespace::collection("a", "b"), Form::default(), 0).unwrap();
     let command = run.command(Terms::Alone(None)).unwrap();
     let sent = command.get_array("documents").unwrap().get_document(0).unwrap();

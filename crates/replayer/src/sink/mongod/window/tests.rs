@@ -5,6 +5,7 @@ use bson::{Bson, Document, doc};
 use changetape_core::{ChangeEvent, Seq};
 
 use super::*;
+use crate::Transaction;
 use crate::sink::mongod::run::Terms;
 
 fn event(operation: &str, coll: &str, id: impl Into<Bson>, more: Document) -> Document {
@@ -31,7 +32,7 @@ fn delete(coll: &str, id: impl Into<Bson>) -> Document {
 fn due(events: Vec<Document>) -> Vec<Outgoing<'static>> {
     let outgoing = |(seq, event): (u64, Document)| {
         let event = ChangeEvent::from(RawDocumentBuf::try_from(&event).unwrap());
-        Outgoing { seq: Seq::new(seq), event }
+        Outgoing { seq: Seq::new(seq), event, transaction: Transaction::None }
     };
     (0..).zip(events).map(outgoing).collect()
 }
