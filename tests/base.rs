@@ -29,7 +29,6 @@ use futures_util::TryStreamExt as _;
 use mongodb::{Client, Collection};
 use tempfile::tempdir;
 
-use self::hold::Hold;
 use crate::program::{Ran, ran, run, signal, start, tape_events, text};
 use crate::stream;
 

@@ -17,7 +17,7 @@ use bson::{Document, Timestamp};
 use changetape_core::{ChangeEvent, Seq};
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::mongod::MongodSink;
-use changetape_replayer::{Error, Outgoing, Sink, Stop, Tally};
+use changetape_replayer::{Error, Outgoing, Sink, Stop, Tally, Transaction};
 use changetape_tape::{Metadata, StreamOptions};
 use changetape_testkit::compare::Dump;
 use changetape_testkit::{ReplicaSet, samples};
@@ -96,7 +96,10 @@ async fn apply_parts(
         sink.begin(&metadata(full_document))?;
         for events in parts {
             let outgoing: Vec<_> = (seqs.by_ref().zip(events))
-                .map(|(seq, event)| Outgoing { seq, event: ChangeEvent::from(event) })
+                .map(|(seq, event)| {
+                    let (event, transaction) = (ChangeEvent::from(event), Transaction::None);
+                    Outgoing { seq, event, transaction }
+                })
                 .collect();
             let mut due = outgoing.as_slice();
             while !due.is_empty() {

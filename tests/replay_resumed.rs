@@ -3,7 +3,7 @@
 //! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL a random
 //! time after it has applied something, again and again until it comes to its end; then the target
 //! is compared with the source, emptied, and replayed into once more, until there were enough kills.
-//! It plays in time, so that it is killed between many small transactions, and in them.
+//! It plays in time, so that it is killed between many small transactions, and in them; some were recorded as such.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use mongodb::Client;
 use tempfile::{TempDir, tempdir};
 
 use crate::program::{ran, run, start, text};
+use crate::replay_transactions::bank::Bank;
 use crate::watched::until;
 
 const KILLS: u32 = 100;
@@ -33,6 +34,7 @@ async fn recorded(seed: u64) -> (ReplicaSet, TempDir) {
     let client = source.client().unwrap();
     OrderShop::new(seed).steps(300).run(&client).await.unwrap();
     RandomDocuments::new(seed).operations(1_500).run(&client).await.unwrap();
+    Bank::open(&client, seed).await.move_money(50).await;
     run(&record).expect_code(0);
     (source, directory)
 }

@@ -63,7 +63,7 @@ async fn a_base_that_is_stopped_leaves_nothing() {
     let (source, client) = hold::source().await;
     let directory = tempdir().unwrap();
     let tape = directory.path().join("stopped.tape");
-    let hold = Hold::begin(&client).await;
+    let hold = hold::reading(&client).await;
     let recorder = start(&["record", &source.uri(), text(&tape), "--snapshot"]);
     hold.reached().await;
     assert!(unfinished(&tape).join("base.new").exists());
@@ -94,7 +94,7 @@ async fn a_deployment_that_changes_meanwhile_is_read_again() {
     ];
     for (number, (database, change, says)) in changes.into_iter().enumerate() {
         let tape = directory.path().join(format!("{number}.tape"));
-        let hold = Hold::begin(&client).await;
+        let hold = hold::reading(&client).await;
         let args = ["record", &uri, text(&tape), "--snapshot", "--duration", "1s"];
         let recorder = start(&args);
         hold.reached().await;
@@ -122,7 +122,7 @@ async fn the_time_of_a_base_is_chosen_when_its_documents_are_counted() {
     let (source, client) = hold::source().await;
     let directory = tempdir().unwrap();
     let tape = directory.path().join("counted.tape");
-    let hold = Hold::before_counting(&client).await;
+    let hold = hold::counting(&client).await;
     let uri = source.uri();
     let recorder = start(&["record", &uri, text(&tape), "--snapshot", "--stop-when-idle", "2s"]);
     hold.reached().await;
@@ -137,7 +137,7 @@ async fn the_time_of_a_base_is_chosen_when_its_documents_are_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_comes_from_any_node_and_outlives_one() {
-    let set = hold::can_hold(ReplicaSet::three_with_auth());
+    let set = crate::hold::can_hold(ReplicaSet::three_with_auth());
     let mut source = set.start().await.unwrap();
     let client = source.client().unwrap();
     fill(&client, hold::DOCUMENTS).await;
@@ -158,7 +158,7 @@ async fn a_base_comes_from_any_node_and_outlives_one() {
     let record = ["record", &uri, text(&tape), "--snapshot", "--stop-when-idle", "2s"];
     let primary = source.primary().await.unwrap();
     // It goes with the node.
-    let hold = Hold::begin(&client).await;
+    let hold = hold::reading(&client).await;
     let recorder = start(&record);
     hold.reached().await;
     source.kill(primary);

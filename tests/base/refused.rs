@@ -146,7 +146,7 @@ async fn a_server_that_forgets_the_time_is_told_what_to_do() {
     client.database("admin").run_command(window(1)).await.unwrap();
     let directory = tempdir().unwrap();
     let tape = directory.path().join("slow.tape");
-    let hold = Hold::begin(&client).await;
+    let hold = hold::reading(&client).await;
     let recorder = start(&["record", &source.uri(), text(&tape), "--snapshot"]);
     hold.reached().await;
     // Later than the time that the base is read at: when this is forgotten, that is too.

@@ -8,7 +8,7 @@ async fn a_base_shows_how_far_it_is() {
     let (source, client) = hold::source().await;
     let directory = tempdir().unwrap();
     let tape = directory.path().join("watched.tape");
-    let hold = Hold::begin(&client).await;
+    let hold = hold::reading(&client).await;
     let recorder = Recorder::start(&source.uri(), &tape, &["--snapshot"]);
     hold.reached().await;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use changetape_core::{Position, WallTime};
+use changetape_core::{Position, Seq, WallTime};
 use changetape_replayer::{
     Ended, Existing, Extent, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
     SinkOptions, Speed, Stop, Summary,
@@ -275,6 +275,16 @@ fn text(summary: &Summary) -> String {
     lines.extend(hidden(summary));
     lines.extend(summary.crossed().map(crossed_line));
     lines.extend(summary.skipped.iter().map(skipped_line));
+    if summary.transactions > 0 {
+        let transactions = report::counted(summary.transactions, "recorded transaction");
+        lines.push(format!("{transactions} applied as one"));
+    }
+    if let Some(first) = summary.first_torn {
+        lines.push(format!(
+            "{} not applied as one: the target takes no such transaction (first at {first})",
+            report::counted(summary.torn, "recorded transaction")
+        ));
+    }
     if summary.adapted > 0 {
         lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
     }
@@ -339,6 +349,9 @@ fn json(summary: &Summary) -> String {
         "skippedEvents": summary.skipped_events(),
         "adapted": summary.adapted,
         "inexact": summary.inexact,
+        "transactions": summary.transactions,
+        "tornTransactions": summary.torn,
+        "firstTornSeq": summary.first_torn.map(Seq::get),
         "divergent": summary.divergent,
         "divergences": divergences,
         "repairedTimes": summary.repaired_times,

@@ -115,12 +115,11 @@ impl<'a, C: Clock> Player<'a, C> {
             if self.clock.wait_until(pacer.due(offset), self.stop) == Waited::Stopped {
                 break Ended::Stopped;
             }
-            let (events, ended) = match self.on_tape(&pacer) {
-                Some(due) => (1, self.offer_from_tape(due, &pacer)?),
-                None => {
-                    let due = self.gather(&pacer)?;
-                    (due.len(), self.offer(&due, &pacer)?)
-                }
+            let (events, ended) = if let Some(due) = self.on_tape(&pacer) {
+                (1, self.offer_from_tape(due, &pacer)?)
+            } else {
+                let due = self.gather(&pacer)?;
+                (due.len(), self.offer(&due, &pacer)?)
             };
             self.played.elapsed = self.clock.now().since(started);
             if let Some(ended) = ended {
@@ -223,9 +222,9 @@ impl<'a, C: Clock> Player<'a, C> {
 
     /// Offers a transaction that is on the tape; otherwise why it is not taken.
     fn offer_from_tape(&mut self, due: Due, pacer: &Pacer) -> Result<Option<Ended>, Error> {
-        let page = self.pages.front().and_then(Page::transaction);
-        let Some(transaction) = page else { return Ok(None) };
-        let transaction = LongTransaction::new(transaction, self.from.tape);
+        let on_tape = self.pages.front().and_then(Page::transaction);
+        let Some(on_tape) = on_tape else { return Ok(None) };
+        let transaction = LongTransaction::new(on_tape, self.from.tape);
         let left_out_before = self.played.tally.left_out();
         let sent = self.clock.now();
         match self.sink.deliver_from_tape(&transaction, &mut self.played.tally, self.stop)? {

@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         tape: &TapeReader,
         range: &Range<Seq>,
         together: &mut Together,
-        take: &mut dyn FnMut(Vec<Page>) -> bool,
+        push: &mut dyn FnMut(Vec<Page>) -> bool,
     ) -> Result<(), Error> {
         if range.is_empty() {
             return Ok(());
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
             match block {
                 Ok(block) => {
                     self.add(&block, range, together)?;
-                    if !take(together.take()) {
+                    if !push(together.take()) {
                         return Ok(());
                     }
                 }
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
             self.reached(from.position(), range);
         }
         self.reached(from.position(), range);
-        take(together.end());
+        push(together.end());
         Ok(())
     }
 

@@ -97,22 +97,7 @@ pub trait Sink: Send {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<Taken, Error> {
-        let mut result = Ok(Taken::Events(1));
-        transaction.each(&mut |mut events| {
-            while !events.is_empty() {
-                match self.deliver(events, tally, stop) {
-                    Ok(Taken::Events(taken)) => {
-                        events = events.get(taken.max(1)..).unwrap_or_default()
-                    }
-                    ended => {
-                        result = ended;
-                        return false;
-                    }
-                }
-            }
-            true
-        })?;
-        result
+        deliver_in_parts(self, transaction, tally, stop)
     }
 
     /// Nothing more follows: everything was delivered, or a stop was requested.
@@ -122,4 +107,29 @@ pub trait Sink: Send {
     fn finish(&mut self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Delivers a transaction whose events are on the tape a part at a time.
+fn deliver_in_parts(
+    sink: &mut (impl Sink + ?Sized),
+    transaction: &LongTransaction<'_>,
+    tally: &mut Tally,
+    stop: &Stop,
+) -> Result<Taken, Error> {
+    let mut result = Ok(Taken::Events(1));
+    transaction.each(&mut |mut events| {
+        while !events.is_empty() {
+            match sink.deliver(events, tally, stop) {
+                Ok(Taken::Events(taken)) => {
+                    events = events.get(taken.max(1)..).unwrap_or_default();
+                }
+                ended => {
+                    result = ended;
+                    return false;
+                }
+            }
+        }
+        true
+    })?;
+    result
 }

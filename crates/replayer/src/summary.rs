@@ -107,6 +107,12 @@ pub struct Summary {
     pub divergent: u64,
     /// The first of them.
     pub divergences: Vec<Divergence>,
+    /// Recorded transactions that were applied as one, each at once or several at once.
+    pub transactions: u64,
+    /// Recorded transactions of which a reader of the target may have seen a part.
+    pub torn: u64,
+    /// The first event of the first of them.
+    pub first_torn: Option<Seq>,
     /// Recorded times that went backwards, were zero or negative, and were moved.
     pub repaired_times: u64,
     /// Events without any recorded time, which left with the event before.
@@ -167,6 +173,12 @@ pub struct Tally {
     pub divergent: u64,
     /// See [`Summary::divergences`].
     pub divergences: Vec<Divergence>,
+    /// See [`Summary::transactions`].
+    pub transactions: u64,
+    /// See [`Summary::torn`].
+    pub torn: u64,
+    /// See [`Summary::first_torn`].
+    pub first_torn: Option<Seq>,
 }
 
 impl Tally {
@@ -195,6 +207,14 @@ impl Tally {
     pub fn inexact(&mut self, seq: Seq) {
         self.inexact += 1;
         self.first_inexact.get_or_insert(seq);
+    }
+
+    /// So many transactions, the first of which begins there, were not applied as one.
+    pub fn tear(&mut self, transactions: u64, first: Seq) {
+        if transactions > 0 {
+            self.torn += transactions;
+            self.first_torn.get_or_insert(first);
+        }
     }
 
     /// So many events could not have their effect; see [`list`](Self::list).
@@ -230,6 +250,9 @@ impl Tally {
         self.inexact += other.inexact;
         self.first_inexact = self.first_inexact.into_iter().chain(other.first_inexact).min();
         self.divergent += other.divergent;
+        self.transactions += other.transactions;
+        self.torn += other.torn;
+        self.first_torn = self.first_torn.into_iter().chain(other.first_torn).min();
         other.skipped.into_iter().for_each(|skipped| self.add_skipped(skipped));
         other.divergences.into_iter().for_each(|divergence| self.list(divergence));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
-use changetape_replayer::sink::mongod::{self, Order};
+use changetape_replayer::sink::mongod::{self, Order, Transactions};
 use changetape_replayer::{
     AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
     SinkAddress, SinkOptions, Speed,
@@ -100,6 +100,17 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     order: OrderArg,
+    /// What a database makes of recorded transactions: each a transaction of its own, each as a whole
+    /// but perhaps together with what lies around it (quicker), or nothing of the kind
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        env = "CHANGETAPE_TRANSACTIONS",
+        help_heading = "Delivery"
+    )]
+    transactions: TransactionsArg,
     /// How many transactions apply events to a database at the same time
     #[arg(
         long,
@@ -151,6 +162,25 @@ impl From<OrderArg> for Order {
             OrderArg::Document => Self::Document,
             OrderArg::Namespace => Self::Namespace,
             OrderArg::Global => Self::Global,
+        }
+    }
+}
+
+/// See [`Transactions`].
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum TransactionsArg {
+    #[default]
+    Atomic,
+    Grouped,
+    Off,
+}
+
+impl From<TransactionsArg> for Transactions {
+    fn from(transactions: TransactionsArg) -> Self {
+        match transactions {
+            TransactionsArg::Atomic => Self::Atomic,
+            TransactionsArg::Grouped => Self::Grouped,
+            TransactionsArg::Off => Self::Off,
         }
     }
 }
@@ -254,6 +284,7 @@ impl ReplayArgs {
             overwrite: if self.overwrite { Overwrite::Always } else { Overwrite::Never },
             max_outage: Some(self.max_outage),
             order: self.order.into(),
+            transactions: self.transactions.into(),
             workers: NonZeroUsize::new(self.workers.into()),
         }
     }

@@ -287,11 +287,11 @@ fn no_offer_ends_within_a_transaction() {
 fn a_transaction_on_the_tape_is_read_when_it_is_its_turn() {
     let before_and_behind = pages(&[&[0], &[9]]);
     let parts = pages(&[&[1, 2], &[3]]);
-    let placed = Placed { offset: Offset::from_nanos(1), time: WallTime::from_millis(0) };
+    let at = Placed { offset: Offset::from_nanos(1), time: WallTime::from_millis(0) };
     let on_tape = OnTape { range: Seq::new(1)..Seq::new(5), events: 3, bytes: 30 };
     let queue = Queue::default();
     let [before, behind] = <[Page; 2]>::try_from(before_and_behind).unwrap();
-    for page in [before, Page::on_tape(on_tape, placed), behind] {
+    for page in [before, Page::on_tape(on_tape, at), behind] {
         queue.push(page);
     }
     queue.end(Ok(()));

@@ -10,7 +10,7 @@ use changetape_deployment::{Deployment, redact};
 
 use super::Sink;
 use super::lines::{LinesSink, Overwrite, Shown};
-use super::mongod::{MongodSink, Order};
+use super::mongod::{MongodSink, Order, Transactions};
 use super::null::NullSink;
 use crate::Error;
 
@@ -39,6 +39,8 @@ pub struct SinkOptions {
     pub max_outage: Option<Duration>,
     /// Which events a database gets in the order of the tape.
     pub order: Order,
+    /// What a database makes of recorded transactions.
+    pub transactions: Transactions,
     /// How many transactions apply events to a database at the same time.
     pub workers: Option<NonZeroUsize>,
 }
@@ -61,11 +63,12 @@ impl SinkAddress {
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
     pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage, order, workers } = *options;
+        let SinkOptions { shown, overwrite, max_outage, order, transactions, workers } = *options;
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
-                let mut sink = MongodSink::new(deployment).await?.with_order(order);
+                let sink = MongodSink::new(deployment).await?;
+                let mut sink = sink.with_order(order).with_transactions(transactions);
                 if let Some(max_outage) = max_outage {
                     sink = sink.with_max_outage(max_outage);
                 }

@@ -36,11 +36,13 @@
 //! (Unless someone else writes to the target.) A standalone mongod has no transactions and keeps no
 //! such record: there a broken connection ends the replay ([`TargetError::Interrupted`]).
 
+mod atomic;
 mod definition;
 mod error;
 mod identity;
 mod progress;
 mod public_update;
+mod recorded;
 mod reply;
 mod restore;
 mod run;
@@ -58,12 +60,15 @@ use changetape_core::{Namespace, OperationType, Seq};
 use changetape_deployment::{Deployment, Topology};
 use changetape_tape::Metadata;
 
-use super::{Sink, Taken};
-use crate::page::Outgoing;
+use super::{Sink, Taken, deliver_in_parts};
+use crate::page::{LongTransaction, Outgoing};
 use crate::summary::{Divergence, Tally};
-use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
+use crate::{Coverage, Error, Progress, Restoration, Restored, Stop, Transaction};
+use atomic::Recorded;
 pub use error::TargetError;
 use progress::Kept;
+use recorded::Front;
+pub use recorded::Transactions;
 use reply::Reply;
 pub use restore::RestoreError;
 use run::{Run, Terms};
@@ -81,11 +86,12 @@ pub struct MongodSink {
     target: Target,
     form: Form,
     order: Order,
+    recorded: Transactions,
     /// What the target's collections let be done, as far as it was asked since they may have
     /// changed.
     regrouping: HashMap<Namespace, Regrouping>,
     /// How many transactions run at the same time.
-    transactions: usize,
+    workers: usize,
     /// How far the replay has come, if the target is to keep it.
     progress: Option<Kept>,
 }
@@ -122,14 +128,22 @@ impl MongodSink {
         let sharded = deployment.topology() == Topology::Sharded;
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
-        let (order, regrouping) = (Order::default(), HashMap::new());
-        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into(), progress: None })
+        let (order, recorded) = (Order::default(), Transactions::default());
+        let (regrouping, workers) = (HashMap::new(), WORKERS.into());
+        Ok(Self { target, form, order, recorded, regrouping, workers, progress: None })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
     #[must_use]
     pub fn with_order(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// What becomes of recorded transactions; each is one on the target unless told.
+    #[must_use]
+    pub fn with_transactions(mut self, recorded: Transactions) -> Self {
+        self.recorded = recorded;
         self
     }
 
@@ -143,8 +157,13 @@ impl MongodSink {
     /// How many transactions apply events at the same time; [`WORKERS`] unless told.
     #[must_use]
     pub fn with_workers(mut self, workers: NonZeroUsize) -> Self {
-        self.transactions = workers.get();
+        self.workers = workers.get();
         self
+    }
+
+    /// What becomes of recorded transactions on this target.
+    fn recorded(&self) -> Transactions {
+        if self.target.has_transactions() { self.recorded } else { Transactions::Off }
     }
 
     /// Applies as many events, from the first on, as are done at once.
@@ -154,16 +173,29 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<usize, Halt> {
-        let Some(first) = due.first() else { return Ok(0) };
-        if first.event.document("splitEvent").map_err(Error::event(first.seq))?.is_some() {
-            tally.skip(first.seq, "the server split the event, and parts are not put together yet");
-            return Ok(1);
+        match Front::of(due, self.recorded()) {
+            Front::Plain(events) => self.apply_plain(due.get(..events).unwrap_or(due), tally, stop),
+            Front::Transaction(events) => {
+                let transaction = due.get(..events).unwrap_or(due);
+                self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
+                Ok(events)
+            }
         }
-        let Some(subject) = Subject::of(first)? else { return Ok(1) };
+    }
+
+    /// The same of events that may be regrouped.
+    fn apply_plain(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        let Some(first) = due.first() else { return Ok(0) };
+        let Some(subject) = changing(first, tally)? else { return Ok(1) };
         if !subject.operation.is_document_change() {
-            let taken = self.define(first, &subject, tally, stop)?;
+            self.define(first, &subject, tally, stop)?;
             self.keep_progress(&subject, stop)?;
-            return Ok(taken);
+            return Ok(1);
         }
         if self.target.has_transactions() {
             let taken = self.transact(due, &subject, tally, stop)?;
@@ -171,7 +203,14 @@ impl MongodSink {
                 return Ok(taken);
             }
         }
-        self.run(due, tally, stop)
+        match Front::of(due, self.recorded().separately()) {
+            Front::Plain(events) => self.run(due.get(..events).unwrap_or(due), tally, stop),
+            Front::Transaction(events) => {
+                let transaction = due.get(..events).unwrap_or(due);
+                self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
+                Ok(events)
+            }
+        }
     }
 
     /// Applies as many events, from the first on, which changes a document, as one command takes.
@@ -197,7 +236,7 @@ impl MongodSink {
         subject: &Subject,
         tally: &mut Tally,
         stop: &Stop,
-    ) -> Result<usize, Halt> {
+    ) -> Result<(), Halt> {
         use definition::{Found, Plan};
         self.regrouping.clear();
         let quorum = self.target.quorum();
@@ -207,7 +246,7 @@ impl MongodSink {
             Plan::Commands(commands) => commands,
             Plan::Skip(reason) => {
                 tally.skip(subject.seq, reason);
-                return Ok(1);
+                return Ok(());
             }
         };
         let mut already_so = false;
@@ -224,7 +263,7 @@ impl MongodSink {
             }
         }
         tally.adapt(u64::from(already_so));
-        Ok(1)
+        Ok(())
     }
 
     /// Runs one command's worth of document changes; 0 taken if they have to be offered
@@ -286,21 +325,30 @@ impl MongodSink {
     }
 
     fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
-        let Subject { seq, operation, .. } = subject.clone();
-        let answer = reply.to_string().chars().take(300).collect();
-        let hosts = self.target.hosts().to_owned();
-        Error::Target(Box::new(TargetError::Answer { hosts, operation, seq, answer }))
+        nonsense(self.target.hosts(), subject, reply)
     }
-}
 
-impl MongodSink {
     /// Keeps that an event is applied, and everything before it, if progress is kept.
     fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
         let Some(progress) = &self.progress else { return Ok(()) };
-        let command = progress.command(done.seq.next());
-        let kept = self.target.write(progress::DATABASE, &command, stop);
-        kept.map(drop).map_err(|trouble| self.failure(done, trouble))
+        let kept = progress.keep(&mut self.target, done.seq.next(), stop);
+        kept.map_err(|trouble| self.failure(done, trouble))
     }
+}
+
+/// What an event is about that changes something. One that is a part of an event is skipped.
+fn changing(outgoing: &Outgoing<'_>, tally: &mut Tally) -> Result<Option<Subject>, Error> {
+    if outgoing.event.document("splitEvent").map_err(Error::event(outgoing.seq))?.is_some() {
+        tally.skip(outgoing.seq, "the server split the event, and parts are not put together yet");
+        return Ok(None);
+    }
+    Subject::of(outgoing)
+}
+
+fn nonsense(hosts: &str, subject: &Subject, reply: &bson::Document) -> Error {
+    let Subject { seq, operation, .. } = subject.clone();
+    let answer = reply.to_string().chars().take(300).collect();
+    Error::Target(Box::new(TargetError::Answer { hosts: hosts.to_owned(), operation, seq, answer }))
 }
 
 impl Sink for MongodSink {
@@ -314,7 +362,7 @@ impl Sink for MongodSink {
         let (progress, next) = Kept::resume(&self.target, coverage)?;
         self.progress = Some(progress);
         // Everything before one place is applied, and nothing behind it.
-        self.transactions = 1;
+        self.workers = 1;
         Ok(next)
     }
 
@@ -334,7 +382,35 @@ impl Sink for MongodSink {
         stop: &Stop,
     ) -> Result<Taken, Error> {
         match self.apply(due, tally, stop) {
-            Ok(taken) => Ok(Taken::Events(taken)),
+            Ok(taken) => {
+                if self.recorded != self.recorded() {
+                    let applied = due.get(..taken).unwrap_or(due);
+                    let first = applied.iter().find(|event| event.transaction != Transaction::None);
+                    tally
+                        .tear(recorded::ended(applied), first.map_or(Seq::ZERO, |event| event.seq));
+                }
+                Ok(Taken::Events(taken))
+            }
+            Err(Halt::Stopped) => Ok(Taken::Stopped),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    fn deliver_from_tape(
+        &mut self,
+        transaction: &LongTransaction<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Taken, Error> {
+        if self.recorded() == Transactions::Off {
+            let taken = deliver_in_parts(self, transaction, tally, stop)?;
+            if self.recorded != Transactions::Off {
+                tally.tear(1, transaction.first());
+            }
+            return Ok(taken);
+        }
+        match self.apply_transaction(&Recorded::OnTape(transaction), tally, stop) {
+            Ok(()) => Ok(Taken::Events(1)),
             Err(Halt::Stopped) => Ok(Taken::Stopped),
             Err(Halt::Failed(error)) => Err(error),
         }

@@ -12,14 +12,14 @@
 //! is followed by it: after a crash in between, the last command is executed once more, and finds its
 //! work done.
 
-use bson::raw::RawDocumentBuf;
+use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;
 use changetape_core::Seq;
 
-use super::reply::whole;
-use super::target::{Target, batch};
-use crate::Error;
+use super::reply::{Reply, whole};
+use super::target::{Target, Trouble, batch, majority};
 use crate::resume::Coverage;
+use crate::{Error, Stop};
 
 /// Where it is kept.
 pub(super) const DATABASE: &str = "changetape";
@@ -54,6 +54,17 @@ impl Kept {
         }
         let next = found.get("next").and_then(whole).and_then(|next| u64::try_from(next).ok());
         Ok((progress, next.map(Seq::new)))
+    }
+
+    /// Keeps it, outside of a transaction.
+    pub(super) fn keep(&self, target: &mut Target, next: Seq, stop: &Stop) -> Result<(), Trouble> {
+        let mut command = self.command(next);
+        command.append(cstr!("writeConcern"), majority());
+        let reply = target.write(DATABASE, &command, stop)?;
+        match Reply::read(&reply).as_ref().and_then(Reply::first_error) {
+            Some(error) => Err(Trouble::Refused(error.refusal.clone())),
+            None => Ok(()),
+        }
     }
 
     /// The command that keeps it, to be run in a transaction.

@@ -158,7 +158,7 @@ impl Run {
             Command::Update => (b"update", b"updates"),
             Command::Delete => (b"delete", b"deletes"),
         };
-        let mut writer = DocumentWriter::with_capacity(64 * 1024);
+        let mut writer = DocumentWriter::with_capacity(1024);
         writer.string(verb, namespace.coll.as_deref().unwrap_or_default().as_bytes());
         writer.open(kind::ARRAY, statements);
         Self { command, writer, planned: Vec::new() }

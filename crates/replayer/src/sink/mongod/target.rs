@@ -7,6 +7,7 @@
 //! collections are such that finding their work done is no failure (see `definition`).
 
 mod look;
+mod steps;
 mod transaction;
 
 use std::pin::pin;
@@ -14,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use bson::Document;
 use bson::raw::RawDocumentBuf;
+use bson::rawdoc;
 use changetape_core::raw::{DocumentWriter, kind};
 use changetape_deployment::{Deployment, Error, Refusal, Topology, error_code, is_transient};
 use mongodb::ClientSession;
 use tokio::runtime::Handle;
 
 pub(super) use look::batch;
+pub(super) use steps::{Broken, Steps, Verdict};
 
 use super::definition::Quorum;
 use super::reply;
@@ -204,10 +207,10 @@ impl Target {
         patience: Patience,
         stop: &Stop,
     ) -> Result<Document, Trouble> {
-        self.persist(patience, stop, async |target: &mut Self, wait: Wait<'_>| {
+        self.persist(patience, stop, |target: &mut Self, wait: Wait<'_>| {
             let database = target.deployment.client().database(db);
             let run = database.run_raw_command(command.clone()).session(&mut target.session);
-            match wait.for_answer(run.into_future()).await {
+            match target.runtime.block_on(wait.for_answer(run.into_future())) {
                 Attempt::Answered(reply) => match concern(&reply) {
                     None => Attempt::Answered(reply),
                     Some(refusal) if TRY_AGAIN.contains(&refusal.code) => {
@@ -225,18 +228,17 @@ impl Target {
         &mut self,
         patience: Patience,
         stop: &Stop,
-        mut attempt: impl AsyncFnMut(&mut Self, Wait<'_>) -> Attempt<T>,
+        mut attempt: impl FnMut(&mut Self, Wait<'_>) -> Attempt<T>,
     ) -> Result<T, Trouble> {
         let mut outage: Option<Outage> = None;
         let mut conflict: Option<Instant> = None;
         let mut pause = PAUSES.0;
         loop {
-            let runtime = self.runtime.clone();
             let started = Instant::now();
             // An outage has its end, however many attempts it takes.
             let since = outage.as_ref().map_or(started, |outage| outage.since);
             let limit = (patience == Patience::Bounded).then(|| since + self.max_outage);
-            let cause = match runtime.block_on(attempt(self, Wait { limit, stop })) {
+            let cause = match attempt(self, Wait { limit, stop }) {
                 Attempt::Stopped => return Err(Trouble::Stopped),
                 Attempt::Answered(answer) => {
                     if let Some(outage) = outage {
@@ -314,10 +316,13 @@ impl Target {
 
 /// Waits for a majority, so that what is acknowledged is never rolled back.
 pub(super) fn write_concern(writer: &mut DocumentWriter) {
-    writer.open(kind::DOCUMENT, b"writeConcern");
-    writer.string(b"w", b"majority");
-    writer.int32(b"wtimeout", i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX));
-    writer.close();
+    writer.value(kind::DOCUMENT, b"writeConcern", majority().as_bytes());
+}
+
+/// The concern that does.
+pub(super) fn majority() -> RawDocumentBuf {
+    let wait = i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX);
+    rawdoc! {"w": "majority", "wtimeout": wait}
 }
 
 fn concern(reply: &Document) -> Option<Refusal> {

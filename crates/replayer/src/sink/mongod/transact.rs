@@ -12,9 +12,11 @@
 use bson::Document;
 use changetape_core::Namespace;
 
+use super::atomic::Recorded;
+use super::recorded::{self, Front, Transactions};
 use super::reply::{Reply, WriteError};
 use super::run::{Run, Terms};
-use super::window::{Order, Regrouping, Share, Window};
+use super::window::{Order, Regrouping, Rules, Share, Window};
 use super::{Halt, MongodSink, Subject, progress};
 use crate::page::Outgoing;
 use crate::summary::Tally;
@@ -43,8 +45,8 @@ impl Outcome {
 }
 
 impl MongodSink {
-    /// Applies a window of events. 0 taken if that is one command, which is as good by itself, or
-    /// nothing that a transaction takes.
+    /// Applies a window of events. 0 taken if that is one command for what need not be there at once,
+    /// which is as good by itself, or nothing that a transaction takes.
     pub(super) fn transact(
         &mut self,
         due: &[Outgoing<'_>],
@@ -52,10 +54,16 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<usize, Halt> {
-        let (form, order, transactions) = (self.form, self.order, self.transactions);
+        let rules = self.rules();
         let regrouping = |ns: &Namespace| self.regrouping(ns, subject, stop);
-        let mut window = Window::gather(due, form, order, transactions, regrouping)?;
-        if window.events == 0 || (window.is_one_command() && self.progress.is_none()) {
+        let mut window = Window::gather(due, rules, regrouping)?;
+        let applied = due.get(..window.events).unwrap_or(due);
+        let recorded = match rules.recorded {
+            Transactions::Grouped => recorded::ended(applied),
+            Transactions::Atomic | Transactions::Off => 0,
+        };
+        let goes_alone = window.is_one_command() && self.progress.is_none() && recorded == 0;
+        if window.events == 0 || goes_alone {
             return Ok(0);
         }
         let outcomes = self.execute(&mut window.shares, due, subject, tally, stop)?;
@@ -77,37 +85,45 @@ impl MongodSink {
         left.sort_unstable();
         let left: Vec<Outgoing<'_>> =
             left.into_iter().filter_map(|at| due.get(at).cloned()).collect();
-        self.apply_left(&left, why, tally, stop)?;
+        let is_whole = self.apply_left(&left, why, tally, stop)?;
+        tally.transactions += if is_whole { recorded } else { 0 };
         Ok(window.events)
     }
 
-    /// Applies what transactions did not take.
+    /// How events are gathered for windows.
+    fn rules(&self) -> Rules {
+        let (form, order, recorded) = (self.form, self.order, self.recorded());
+        Rules { form, order, recorded, shares: self.workers }
+    }
+
+    /// Applies what transactions did not take; whether that was in one after all. Otherwise what
+    /// was recorded as one has been told of.
     fn apply_left(
         &mut self,
         due: &[Outgoing<'_>],
         mut outcome: Outcome,
         tally: &mut Tally,
         stop: &Stop,
-    ) -> Result<(), Halt> {
+    ) -> Result<bool, Halt> {
         let Some(subject) = due.first().map(Subject::of).transpose()?.flatten() else {
-            return Ok(());
+            return Ok(true);
         };
         let mut order = self.order;
         loop {
             match outcome {
-                Outcome::Done(_) => return Ok(()),
+                Outcome::Done(_) => return Ok(true),
                 Outcome::Taken if !self.form.documents_exist => self.form.documents_exist = true,
                 // Another document may have to give up first what is unique.
                 Outcome::Taken | Outcome::Refused if order == Order::Document => {
                     order = Order::Namespace;
                 }
-                _ => return self.apply_in_runs(due, tally, stop),
+                _ => return self.apply_one_by_one(due, tally, stop).map(|()| false),
             }
-            let form = self.form;
+            let rules = Rules { order, shares: 1, ..self.rules() };
             let regrouping = |ns: &Namespace| self.regrouping(ns, &subject, stop);
-            let mut window = Window::gather(due, form, order, 1, regrouping)?;
+            let mut window = Window::gather(due, rules, regrouping)?;
             if window.events < due.len() {
-                return self.apply_in_runs(due, tally, stop);
+                return self.apply_one_by_one(due, tally, stop).map(|()| false);
             }
             let outcomes = self.execute(&mut window.shares, due, &subject, tally, stop)?;
             outcome = match (window.shares.first(), outcomes.into_iter().next()) {
@@ -121,7 +137,8 @@ impl MongodSink {
         }
     }
 
-    fn apply_in_runs(
+    /// Applies events in runs, and recorded transactions each as one.
+    fn apply_one_by_one(
         &mut self,
         due: &[Outgoing<'_>],
         tally: &mut Tally,
@@ -129,7 +146,17 @@ impl MongodSink {
     ) -> Result<(), Halt> {
         let mut left = due;
         while !left.is_empty() {
-            let taken = self.run(left, tally, stop)?;
+            let taken = match Front::of(left, self.recorded().separately()) {
+                Front::Transaction(events) => {
+                    let (transaction, _) = left.split_at(events);
+                    self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
+                    events
+                }
+                Front::Plain(events) => {
+                    let (plain, _) = left.split_at(events);
+                    self.run(plain, tally, stop)?
+                }
+            };
             left = left.get(taken..).unwrap_or_default();
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Several commands as one transaction.
+//! Commands as transactions, several of which run at the same time.
 //!
 //! Each attempt has a session of its own. Where the answer to a commit is lost, the commit is sent
 //! again, which the server answers as it did before, or says that there was none: then everything is
@@ -54,14 +54,14 @@ impl Target {
     ) -> Result<Vec<Transacted>, Trouble> {
         let mut stages: Vec<Stage> = transactions.iter().map(|_| Stage::NotBegun).collect();
         let is_accepted = &is_accepted;
-        self.persist(Patience::Bounded, stop, async |target: &mut Self, wait: Wait<'_>| {
+        self.persist(Patience::Bounded, stop, |target: &mut Self, wait: Wait<'_>| {
             let of = stages.iter_mut().zip(transactions).enumerate();
             let attempts = of.map(|(number, (stage, commands))| {
                 let is_accepted = move |at: usize, reply: &_| is_accepted(number, at, reply);
                 advance(&target.deployment, stage, commands, is_accepted)
             });
             let all = async { join_all(attempts).await.into_iter().collect::<Result<(), _>>() };
-            wait.for_answer(all).await
+            target.runtime.block_on(wait.for_answer(all))
         })?;
         let done = stages.into_iter().map(|stage| match stage {
             Stage::Done(transacted) => transacted,
@@ -102,17 +102,23 @@ async fn advance(
     Ok(())
 }
 
+/// Begins a transaction, in a session of its own from the driver's pool: one that is dropped half-way
+/// is aborted.
+pub(super) async fn begin(deployment: &Deployment) -> Result<ClientSession, Error> {
+    let mut session = deployment.client().start_session().await?;
+    let mut concern = WriteConcern::majority();
+    concern.w_timeout = Some(MAJORITY_WAIT);
+    session.start_transaction().write_concern(concern).await?;
+    Ok(session)
+}
+
 /// Executes the commands; what is then to be committed says so.
 async fn execute(
     deployment: &Deployment,
     commands: &Commands,
     is_accepted: impl Fn(usize, &Document) -> bool,
 ) -> Result<(ClientSession, Transacted), Error> {
-    // Its own, from the driver's pool: one that is dropped half-way is aborted.
-    let mut session = deployment.client().start_session().await?;
-    let mut concern = WriteConcern::majority();
-    concern.w_timeout = Some(MAJORITY_WAIT);
-    session.start_transaction().write_concern(concern).await?;
+    let mut session = begin(deployment).await?;
     let mut transacted = Transacted::default();
     for (number, (db, command)) in commands.iter().enumerate() {
         let database = deployment.client().database(db);

@@ -37,10 +37,14 @@ fn due(events: Vec<Document>) -> Vec<Outgoing<'static>> {
     (0..).zip(events).map(outgoing).collect()
 }
 
+fn rules(order: Order, shares: usize) -> Rules {
+    Rules { form: Form::default(), order, recorded: Transactions::Grouped, shares }
+}
+
 fn gather(events: Vec<Document>, order: Order, regrouping: Regrouping) -> Window {
     let due = due(events);
     let of = |_: &Namespace| Ok::<_, Error>(regrouping);
-    Window::gather(&due, Form::default(), order, 1, of).unwrap()
+    Window::gather(&due, rules(order, 1), of).unwrap()
 }
 
 /// Each command and the places of its events.
@@ -125,6 +129,49 @@ fn a_window_ends_before_what_no_transaction_takes() {
 }
 
 #[test]
+fn what_makes_no_sense_is_told_when_it_is_its_turn() {
+    let broken = event("insert", "a", 3, doc! {});
+    let gather = |tape| {
+        let of = |_: &Namespace| Ok::<_, Error>(Regrouping::Free);
+        Window::gather(&due(tape), rules(Order::Document, 2), of)
+    };
+    assert_eq!(gather(vec![insert("a", 1), insert("a", 2), broken.clone()]).unwrap().events, 2);
+    assert!(matches!(gather(vec![broken]), Err(Error::Event { .. })));
+}
+
+/// Marks those from one on, so many, as one transaction.
+fn recorded(mut due: Vec<Outgoing<'static>>, from: usize, events: usize) -> Vec<Outgoing<'static>> {
+    for outgoing in &mut due[from..from + events] {
+        outgoing.transaction = Transaction::Continues;
+    }
+    due[from + events - 1].transaction = Transaction::Ends;
+    due
+}
+
+#[test]
+fn a_recorded_transaction_is_in_a_window_as_a_whole_or_not() {
+    let events = |due: &[Outgoing<'_>], recorded| {
+        let of = |_: &Namespace| Ok::<_, Error>(Regrouping::Free);
+        let window = Window::gather(due, Rules { recorded, ..rules(Order::Document, 4) }, of);
+        let window = window.unwrap();
+        (window.events, window.shares.len())
+    };
+    let drop = doc! {"operationType": "drop", "ns": {"db": "shop", "coll": "b"}};
+    let mut tape: Vec<_> = (0..20).map(|id| insert("a", id)).collect();
+    tape.insert(15, drop);
+    let tape = recorded(due(tape), 12, 5);
+    assert_eq!(events(&tape, Transactions::Grouped), (12, 1));
+    assert_eq!(events(&tape, Transactions::Off), (15, 4));
+    // A window has its bounds, unless a transaction begins it.
+    let tape: Vec<_> = (0..5_000).map(|id| insert("a", id)).collect();
+    let behind = recorded(due(tape.clone()), 4_000, 100);
+    assert_eq!(events(&behind, Transactions::Grouped), (4_000, 1));
+    let at_front = recorded(due(tape), 0, 4_500);
+    assert_eq!(events(&at_front, Transactions::Grouped), (4_500, 1));
+    assert_eq!(events(&at_front, Transactions::Off), (MAX_EVENTS, 4));
+}
+
+#[test]
 fn a_command_has_room_for_a_thousand_statements() {
     let tape: Vec<_> = (0..2_500).map(|id| insert("a", id)).collect();
     let window = gather(tape, Order::Document, Regrouping::Free);
@@ -141,7 +188,7 @@ fn shares(order: Order, regrouping: Regrouping) -> Vec<Vec<(String, i32)>> {
     let tape = (0..400).flat_map(|n| [insert("a", n), insert("b", n), update("a", n)]);
     let due = due(tape.collect());
     let of = |_: &Namespace| Ok::<_, Error>(regrouping);
-    let window = Window::gather(&due, Form::default(), order, 4, of).unwrap();
+    let window = Window::gather(&due, rules(order, 4), of).unwrap();
     assert_eq!(window.events, due.len());
     let document = |at: &usize| {
         let event = &due[*at].event;

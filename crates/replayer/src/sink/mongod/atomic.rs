@@ -1,0 +1,318 @@
+//! A recorded transaction applied as one.
+//!
+//! ```text
+//! creates, by themselves ─► begin ─► window, window, … (few commands each) ─► commit
+//! ```
+//! It is tried as windows are, in few commands. Where a document is missing or something is refused,
+//! it is tried once more with a command for each event, which tells which one it is; one that is
+//! missing is counted, one that is refused ends the replay, and nothing of the transaction is there.
+//! Its events may be more than memory has room for: they are read again for each attempt.
+//!
+//! A transaction may create collections and indexes. They are created before it, and empty: a target
+//! need not be able to do so within one, and there is nothing of the data to be seen in them.
+//!
+//! What no transaction takes (a capped collection; more than the target has time or room for) is
+//! applied as other events are, and told as *torn*.
+
+use changetape_core::Seq;
+use changetape_deployment::Refusal;
+
+use super::progress::{self, Kept};
+use super::recorded::Transactions;
+use super::reply::Reply;
+use super::run::Terms;
+use super::settle::{MISSING, tell};
+use super::statement::Form;
+use super::target::{Broken, Steps, Trouble, Verdict};
+use super::window::{Group, Order, Regrouping, Rules, Window};
+use super::{Halt, MongodSink, Subject, changing, nonsense};
+use crate::page::{LongTransaction, Outgoing};
+use crate::summary::{Divergence, Tally};
+use crate::{Error, Stop};
+
+/// `OperationNotSupportedInTransaction`: a write to a capped collection, for one.
+const NOT_IN_TRANSACTION: i32 = 263;
+
+/// The events of one transaction.
+#[derive(Debug)]
+pub(super) enum Recorded<'t> {
+    Held(&'t [Outgoing<'t>]),
+    OnTape(&'t LongTransaction<'t>),
+}
+
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// In few commands.
+    Grouped,
+    /// With a command for each event, in the order of the tape.
+    OneByOne,
+}
+
+/// What came of trying.
+enum Outcome {
+    /// What is to be told, and how documents are to be put in place from now on.
+    Done(Box<Tally>, Form),
+    /// A document is there that was to be inserted: now it is known that they may be.
+    Taken,
+    /// Something is amiss, and another look has to tell where.
+    Look,
+    /// The target said no to that event.
+    Refused(Subject, Refusal),
+    /// No transaction takes an event of it.
+    Impossible(String),
+    /// An event cannot be read, or makes no sense.
+    Failed(Halt),
+}
+
+impl Recorded<'_> {
+    fn each(&self, take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool) -> Result<(), Error> {
+        match self {
+            Self::Held(events) => {
+                take(events);
+                Ok(())
+            }
+            Self::OnTape(transaction) => transaction.each(take),
+        }
+    }
+
+    /// The same, with what may fail.
+    fn try_each(
+        &self,
+        mut take: impl FnMut(&[Outgoing<'_>]) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let mut result = Ok(());
+        self.each(&mut |events| {
+            result = take(events);
+            result.is_ok()
+        })?;
+        result
+    }
+}
+
+impl MongodSink {
+    /// Applies all of a transaction, or nothing of it.
+    pub(super) fn apply_transaction(
+        &mut self,
+        recorded: &Recorded<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        let Some((first, last)) = self.define_first(recorded, tally, stop)? else {
+            return Ok(());
+        };
+        let mut care = Care::Grouped;
+        loop {
+            let stepped = self.try_transaction(recorded, care, last, tally, stop);
+            let stepped = stepped.map_err(|trouble| self.failure(&first, trouble))?;
+            match stepped.unwrap_or_else(Outcome::Impossible) {
+                Outcome::Done(told, form) => {
+                    self.form = form;
+                    tally.merge(*told);
+                    tally.transactions += 1;
+                    return Ok(());
+                }
+                Outcome::Taken => self.form.documents_exist = true,
+                Outcome::Look => care = Care::OneByOne,
+                Outcome::Refused(at, refusal) => {
+                    return Err(self.failure(&at, Trouble::Refused(refusal)));
+                }
+                Outcome::Impossible(reason) => {
+                    let at = first.seq;
+                    tracing::warn!("no transaction takes the one that begins at {at}: {reason}");
+                    self.apply_torn(recorded, tally, stop)?;
+                    tally.tear(1, at);
+                    return Ok(());
+                }
+                Outcome::Failed(halt) => return Err(halt),
+            }
+        }
+    }
+
+    /// Deals with all events that change no document; the first and the last of those that do.
+    fn define_first(
+        &mut self,
+        recorded: &Recorded<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<Option<(Subject, Seq)>, Halt> {
+        let mut ends: Option<(Subject, Seq)> = None;
+        recorded.try_each(|events| {
+            for outgoing in events {
+                let Some(subject) = changing(outgoing, tally)? else { continue };
+                if subject.operation.is_document_change() {
+                    let (first, _) = ends.take().unwrap_or((subject, outgoing.seq));
+                    ends = Some((first, outgoing.seq));
+                } else {
+                    self.define(outgoing, &subject, tally, stop)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(ends)
+    }
+
+    fn try_transaction(
+        &mut self,
+        recorded: &Recorded<'_>,
+        care: Care,
+        last: Seq,
+        tally: &Tally,
+        stop: &Stop,
+    ) -> Result<Result<Outcome, String>, Trouble> {
+        let Self { target, form, order, progress, .. } = self;
+        let order = if care == Care::OneByOne { Order::Global } else { *order };
+        let rules = Rules { form: *form, order, recorded: Transactions::Off, shares: 1 };
+        let lists = tally.wants_divergences();
+        let hosts = target.hosts().to_owned();
+        target.transact_in_steps(
+            |steps| {
+                let (told, form) = (Tally::default(), rules.form);
+                let attempt = Attempt { hosts: &hosts, rules, care, lists, told, form };
+                attempt.run(recorded, progress.as_ref(), last, steps)
+            },
+            stop,
+        )
+    }
+
+    /// Applies the events of a transaction as others are; those that change no document were dealt
+    /// with.
+    fn apply_torn(
+        &mut self,
+        recorded: &Recorded<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), Halt> {
+        let asked = std::mem::replace(&mut self.recorded, Transactions::Off);
+        let result = recorded.try_each(|events| {
+            let mut left = events;
+            while let Some(first) = left.first() {
+                let taken = if is_done(first)? { 1 } else { self.apply_plain(left, tally, stop)? };
+                left = left.get(taken..).unwrap_or_default();
+            }
+            Ok(())
+        });
+        self.recorded = asked;
+        result
+    }
+}
+
+/// One attempt, from the first event on.
+struct Attempt<'a> {
+    hosts: &'a str,
+    rules: Rules,
+    care: Care,
+    /// Whether divergences are still listed one by one.
+    lists: bool,
+    told: Tally,
+    form: Form,
+}
+
+impl Attempt<'_> {
+    /// Executes everything.
+    fn run(
+        mut self,
+        recorded: &Recorded<'_>,
+        progress: Option<&Kept>,
+        last: Seq,
+        steps: &mut Steps<'_>,
+    ) -> Result<Verdict<Outcome>, Broken> {
+        let mut ended = Ok(None);
+        let read = recorded.each(&mut |events| {
+            ended = self.execute(events, steps);
+            matches!(ended, Ok(None))
+        });
+        if let Some(outcome) = ended? {
+            return Ok(Verdict::Abort(outcome));
+        }
+        if let Err(error) = read {
+            return Ok(Verdict::Abort(Outcome::Failed(error.into())));
+        }
+        if let Some(progress) = progress {
+            steps.run(progress::DATABASE, progress.command(last.next()))?;
+        }
+        Ok(Verdict::Commit(Outcome::Done(Box::new(self.told), self.form)))
+    }
+
+    /// Executes a part; what came of it, if that is the end.
+    fn execute(
+        &mut self,
+        events: &[Outgoing<'_>],
+        steps: &mut Steps<'_>,
+    ) -> Result<Option<Outcome>, Broken> {
+        let mut left = events;
+        while !left.is_empty() {
+            let reach = if self.care == Care::OneByOne { 1 } else { left.len() };
+            let reach = left.get(..reach).unwrap_or(left);
+            let window =
+                Window::gather(reach, self.rules, |_| Ok::<_, Error>(Regrouping::Together));
+            let mut window = match window {
+                Ok(window) => window,
+                Err(error) => return Ok(Some(Outcome::Failed(error.into()))),
+            };
+            for group in window.shares.iter_mut().flat_map(|share| &mut share.groups) {
+                let ended = self.execute_group(group, reach, steps)?;
+                if ended.is_some() {
+                    return Ok(ended);
+                }
+            }
+            // What changes no document was dealt with before.
+            left = left.get(window.events.max(1)..).unwrap_or_default();
+        }
+        Ok(None)
+    }
+
+    fn execute_group(
+        &mut self,
+        group: &mut Group,
+        events: &[Outgoing<'_>],
+        steps: &mut Steps<'_>,
+    ) -> Result<Option<Outcome>, Broken> {
+        let first = group.run.planned().first().and_then(|first| events.get(first.event));
+        let first = match first.map(Subject::of).transpose() {
+            Ok(Some(Some(first))) => first,
+            Ok(_) => return Ok(None),
+            Err(error) => return Ok(Some(Outcome::Failed(error.into()))),
+        };
+        let command = match group.run.command(Terms::InTransaction) {
+            Ok(command) => command,
+            Err(error) => return Ok(Some(Outcome::Failed(Error::event(first.seq)(error).into()))),
+        };
+        let answer = steps.run(&group.namespace.db, command)?;
+        let Some(reply) = Reply::read(&answer) else {
+            let error = nonsense(self.hosts, &first, &answer);
+            return Ok(Some(Outcome::Failed(error.into())));
+        };
+        if let Some(error) = reply.first_error() {
+            let is_taken = group.run.is_insert() && error.is_taken_id();
+            return Ok(Some(match self.care {
+                _ if is_taken => Outcome::Taken,
+                Care::Grouped => Outcome::Look,
+                Care::OneByOne if error.refusal.code == NOT_IN_TRANSACTION => {
+                    Outcome::Impossible(error.refusal.to_string())
+                }
+                Care::OneByOne => Outcome::Refused(first, error.refusal.clone()),
+            }));
+        }
+        let missing = tell(group.run.planned(), &reply, &mut self.form, &mut self.told);
+        match self.care {
+            _ if missing == 0 => {}
+            Care::Grouped if self.lists || group.run.prepares() => return Ok(Some(Outcome::Look)),
+            Care::Grouped => self.told.diverge(missing),
+            Care::OneByOne => {
+                // However many statements it has.
+                self.told.diverge(1);
+                let Subject { seq, namespace, .. } = first;
+                self.told.list(Divergence { seq, namespace, found: MISSING });
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether an event was dealt with before: it changes no document, or is only a part of an event.
+fn is_done(outgoing: &Outgoing<'_>) -> Result<bool, Error> {
+    let bad = Error::event(outgoing.seq);
+    let is_part = outgoing.event.document("splitEvent").map_err(&bad)?.is_some();
+    Ok(is_part || !outgoing.event.operation_type().map_err(&bad)?.is_document_change())
+}
