@@ -3,7 +3,8 @@
 //! Method: a tape of seeded workloads is replayed with `--resume` and killed with SIGKILL a random
 //! time after it has applied something, again and again until it comes to its end; then the target
 //! is compared with the source, emptied, and replayed into once more, until there were enough kills.
-//! It plays in time, so that it is killed between many small transactions, and in them; some were recorded as such.
+//! It plays in time, so that it is killed between many small transactions, and in them; some were
+//! recorded as such.
 
 use std::path::Path;
 use std::time::Duration;

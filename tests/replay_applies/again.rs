@@ -1,6 +1,8 @@
 //! Targets that are not as the tape expects: replayed into before, or holding something else.
 
-use bson::doc;
+use std::num::NonZeroUsize;
+
+use bson::{Bson, doc};
 use changetape_testkit::workload::OrderShop;
 
 use super::*;
@@ -113,4 +115,42 @@ async fn a_refusal_names_the_event_and_what_is_applied() {
     assert!(text.contains("refused the insert at #7 on shop.a"), "{text}");
     assert!(text.contains("E11000") && text.contains("everything before #7 is applied"), "{text}");
     assert_eq!(raw(&pair.to, "a").count_documents(doc! {}).await.unwrap(), 8);
+}
+
+/// In more than one of the transactions that share a window something is refused: the first such event
+/// is named, and what comes before it is there, whosever it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_in_several_transactions_names_the_first_event() {
+    let pair = Pair::start().await;
+    let coll = pair.from.database("shop").collection::<Document>("a");
+    // A place that is none, from the 15th on in every eighth.
+    let place = |n| if n % 8 == 7 && n >= 15 { "nowhere".into() } else { Bson::Null };
+    coll.insert_many((0..100).map(|n| doc! {"_id": n, "place": place(n)})).await.unwrap();
+    let index = doc! {"key": {"place": "2dsphere"}, "name": "place"};
+    run(&pair.to, "shop", doc! {"createIndexes": "a", "indexes": [index]}).await;
+    let mut events = pair.events().await;
+    events.retain(|event| event.get_str("operationType").unwrap() == "insert");
+    let sink = pair.sink().await.with_workers(NonZeroUsize::new(8).unwrap());
+    let error = apply(sink, events, None).await.unwrap_err().to_string();
+    assert!(error.contains("refused the insert at #15 on shop.a"), "{error}");
+    let first = doc! {"_id": {"$lt": 15}};
+    assert_eq!(raw(&pair.to, "a").count_documents(first).await.unwrap(), 15);
+}
+
+/// What is there already is found to be so where a collation takes two `_id`s for one, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn applying_twice_is_the_same_where_ids_are_taken_for_one() {
+    let pair = Pair::start().await;
+    let create = doc! {"create": "names", "collation": {"locale": "en", "strength": 2}};
+    run(&pair.from, "shop", create).await;
+    let names = pair.from.database("shop").collection("names");
+    for (n, id) in (0..).zip(["anna", "ANNA", "Anna", "aNNa", "anna"]) {
+        names.insert_one(doc! {"_id": id, "n": n}).await.unwrap();
+        names.update_one(doc! {"_id": id}, doc! {"$set": {"v": n}}).await.unwrap();
+        if n < 4 {
+            names.delete_one(doc! {"_id": id}).await.unwrap();
+        }
+    }
+    pair.apply_and_compare().await;
+    pair.apply_and_compare().await;
 }
