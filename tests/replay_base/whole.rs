@@ -198,3 +198,35 @@ async fn a_base_outlives_a_target_that_cannot_say_what_it_has() {
         &dump(&to).await,
     );
 }
+
+/// Whether a replay would find out where it ended.
+async fn progress(target: &Client) -> Option<i64> {
+    let progress = target.database("changetape").collection::<Document>("progress");
+    let found = progress.find_one(doc! {}).await.unwrap();
+    found.map(|found| found.get_i64("next").unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_with_a_base_goes_on_behind_it() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let target = ReplicaSet::single().start().await.unwrap();
+    let (client, there) = (source.client().unwrap(), target.client().unwrap());
+    let orders = client.database("shop").collection::<Document>("orders");
+    orders.insert_many((0..10).map(|n| doc! {"_id": n})).await.unwrap();
+    let taped = Taped::of(&source, &[]);
+    orders.insert_many((10..20).map(|n| doc! {"_id": n})).await.unwrap();
+    taped.record();
+    let uri = target.uri();
+    // Nothing but the base, then some events, then the rest.
+    let resume = |end| ["--resume", "--format", "json", "--end", end];
+    for (end, restored, delivered) in [("#0", true, 0), ("#5", false, 5), ("#10", false, 5)] {
+        let told = taped.restore(&uri, &resume(end)).expect_code(0).json();
+        assert_eq!(told["base"].is_object(), restored, "{end}: {told}");
+        assert_eq!(told["delivered"], delivered, "{end}: {told}");
+    }
+    assert_eq!(progress(&there).await, Some(10));
+    assert_eq!(orders.count_documents(doc! {}).await.unwrap(), 20);
+    // Begun again, it is no longer where it was.
+    taped.restore(&uri, &["--drop", "--end", "#0"]).expect_code(0);
+    assert_eq!(progress(&there).await, None);
+}

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
 use bson::{cstr, rawdoc};
-use changetape_core::Namespace;
+use changetape_core::{Namespace, Seq};
 use changetape_tape::{Base, BaseBlocks, BaseCollection, Definition, TapeReader};
 
-use crate::{Error, ReplayOptions};
+use crate::{Coverage, Error, ReplayOptions};
 
 /// What to do with what has a name of the base.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub struct Restoration {
     base: Base,
     parts: Vec<Part>,
     existing: Existing,
+    /// Of the replay that it begins, and where its events begin.
+    coverage: Coverage,
+    next: Seq,
 }
 
 /// A collection or view that is restored.
@@ -109,7 +112,8 @@ impl Restoration {
             }
         }
         let parts = order::views_last(parts, |part| &part.definition);
-        Ok(Self { base, parts, existing })
+        let (coverage, next) = (Coverage::of(tape.metadata(), options), tape.start());
+        Ok(Self { base, parts, existing, coverage, next })
     }
 
     /// What is restored, in this order.
@@ -120,6 +124,16 @@ impl Restoration {
     /// The documents of a part.
     pub(crate) fn blocks(&self, part: &Part) -> BaseBlocks<'_> {
         self.base.blocks(&part.source)
+    }
+
+    /// The part of the tape that the replay covers.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// The first event behind the base.
+    pub(crate) fn next(&self) -> Seq {
+        self.next
     }
 
     pub(crate) fn existing(&self) -> Existing {

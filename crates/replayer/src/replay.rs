@@ -87,8 +87,9 @@ impl Replay {
             if let Some(next) = self.sink.resume(&coverage)? {
                 tracing::info!("going on at {next}");
                 range.start = next.clamp(range.start, range.end);
-                // It was restored before the first event.
-                self.base = None;
+                if self.base.take().is_some() {
+                    tracing::info!("the base is there already, and left as it is");
+                }
             }
         }
         let base = self.base.as_ref();

@@ -372,7 +372,7 @@ impl Sink for MongodSink {
         progress: &Progress,
         stop: &Stop,
     ) -> Result<Restored, Error> {
-        restore::restore(&mut self.target, base, progress, stop)
+        restore::restore(&mut self.target, self.progress.as_ref(), base, progress, stop)
     }
 
     fn deliver(

@@ -14,7 +14,7 @@
 
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;
-use changetape_core::Seq;
+use changetape_core::{Namespace, Seq};
 
 use super::reply::{Reply, whole};
 use super::target::{Target, Trouble, batch, majority};
@@ -24,6 +24,9 @@ use crate::{Error, Stop};
 /// Where it is kept.
 pub(super) const DATABASE: &str = "changetape";
 const COLLECTION: &str = "progress";
+
+/// `Unauthorized`.
+const UNAUTHORIZED: i32 = 13;
 
 /// The progress of one replay.
 #[derive(Debug)]
@@ -58,13 +61,7 @@ impl Kept {
 
     /// Keeps it, outside of a transaction.
     pub(super) fn keep(&self, target: &mut Target, next: Seq, stop: &Stop) -> Result<(), Trouble> {
-        let mut command = self.command(next);
-        command.append(cstr!("writeConcern"), majority());
-        let reply = target.write(DATABASE, &command, stop)?;
-        match Reply::read(&reply).as_ref().and_then(Reply::first_error) {
-            Some(error) => Err(Trouble::Refused(error.refusal.clone())),
-            None => Ok(()),
-        }
+        write(target, self.command(next), stop)
     }
 
     /// The command that keeps it, to be run in a transaction.
@@ -73,5 +70,29 @@ impl Kept {
         let update =
             rawdoc! {"q": {"_id": &*self.coverage.tape}, "u": {"$set": set}, "upsert": true};
         rawdoc! {"update": COLLECTION, "updates": [update]}
+    }
+}
+
+/// Where it is kept, for messages.
+pub(super) fn namespace() -> Namespace {
+    Namespace::collection(DATABASE, COLLECTION)
+}
+
+/// Lets a target forget how far replays of the same tape have come.
+pub(super) fn forget(target: &mut Target, coverage: &Coverage, stop: &Stop) -> Result<(), Trouble> {
+    let delete = rawdoc! {"q": {"_id": &*coverage.tape}, "limit": 1};
+    match write(target, rawdoc! {"delete": COLLECTION, "deletes": [delete]}, stop) {
+        // Whoever may not write there keeps nothing there either.
+        Err(Trouble::Refused(refusal)) if refusal.code == UNAUTHORIZED => Ok(()),
+        done => done,
+    }
+}
+
+fn write(target: &mut Target, mut command: RawDocumentBuf, stop: &Stop) -> Result<(), Trouble> {
+    command.append(cstr!("writeConcern"), majority());
+    let reply = target.write(DATABASE, &command, stop)?;
+    match Reply::read(&reply).as_ref().and_then(Reply::first_error) {
+        Some(error) => Err(Trouble::Refused(error.refusal.clone())),
+        None => Ok(()),
     }
 }

@@ -9,6 +9,8 @@
 //!   `statement`). They come before the indexes, which are built once then.
 //! - Commands carry transaction numbers and wait for a majority, as those of events: what is sent
 //!   again is not done twice, and what is acknowledged stays.
+//! - What the target has kept of how far replays of the tape had come is forgotten first; once the base
+//!   is whole, that is kept.
 //! - Whoever else writes there meanwhile is met as an error: nothing is taken for the base's own.
 
 mod error;
@@ -19,6 +21,7 @@ use changetape_core::{Namespace, Seq};
 
 use super::Halt;
 use super::definition::{self, Definition, Found, Plan};
+use super::progress::{self, Kept};
 use super::reply::Reply;
 use super::run::{MAX_BYTES, MAX_STATEMENTS, Run, STATEMENT_OVERHEAD, Terms};
 use super::statement::{self, Command};
@@ -33,15 +36,19 @@ const NAMED: usize = 5;
 /// What is done with the documents of a namespace.
 const TAKE: &str = "take documents of";
 
+/// Where the progress of replays is.
+const KEEP: &str = "keep in";
+
 /// Restores a base: how much of it is then there.
 pub(super) fn restore(
     target: &mut Target,
+    kept: Option<&Kept>,
     base: &Restoration,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Restored, Error> {
     let started = Instant::now();
-    let mut work = Work { target, base, progress, stop, restored: Restored::default() };
+    let mut work = Work { target, kept, base, progress, stop, restored: Restored::default() };
     let result = work.restore();
     progress.restoring(None);
     let restored = Restored { elapsed: started.elapsed(), ..work.restored };
@@ -59,6 +66,8 @@ pub(super) fn restore(
 /// A restoration under way.
 struct Work<'a> {
     target: &'a mut Target,
+    /// Where to keep that it is whole.
+    kept: Option<&'a Kept>,
     base: &'a Restoration,
     progress: &'a Progress,
     stop: &'a Stop,
@@ -92,7 +101,13 @@ impl Work<'_> {
             }
             self.restored.collections += 1;
         }
-        Ok(())
+        match self.kept {
+            Some(kept) => {
+                let kept = kept.keep(self.target, self.base.next(), self.stop);
+                kept.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Sees to it that nothing has a name that the base needs.
@@ -106,16 +121,17 @@ impl Work<'_> {
                 found.push(namespace);
             }
         }
-        if found.is_empty() {
-            return Ok(());
-        }
         let (hosts, what) = (self.target.hosts().to_owned(), named(&found));
         match self.base.existing() {
+            _ if found.is_empty() => {}
             Existing::Refuse => {
                 return Err(Error::BaseMeets { hosts, what, found: found.len() }.into());
             }
             Existing::Drop => tracing::info!("dropping {what} at {hosts}, for the base"),
         }
+        // What there was of this tape is about to go.
+        let forgotten = progress::forget(self.target, self.base.coverage(), self.stop);
+        forgotten.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))?;
         for namespace in found {
             let command = definition::drop(&namespace).map_err(bad(&namespace))?;
             self.define(&command, "drop", &namespace)?;
