@@ -88,9 +88,9 @@ impl Held {
         let_through: i32,
         more: &[&str],
     ) -> Self {
-        let mode = doc! {"skip": let_through};
+        let skipping = doc! {"skip": let_through};
         let client = target.client().unwrap();
-        let hold = Hold::begin(&client, "hangBeforeCommitingTxn", mode, doc! {}).await;
+        let hold = Hold::begin(&client, "hangBeforeCommitingTxn", skipping, doc! {}).await;
         let tape = recording.tape();
         let replay = start(&replay(&tape, &target.uri(), more));
         hold.reached().await;

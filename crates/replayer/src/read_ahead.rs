@@ -129,12 +129,11 @@ impl<'a> Reader<'a> {
             }
             self.selected += 1;
             let transaction = event.transaction().map_err(&bad)?;
-            let placed = match together.place(transaction) {
-                Some(placed) => placed,
-                None => {
-                    let wall = event.wall_time().map_err(&bad)?;
-                    self.timeline.place(wall, event.cluster_time().map_err(&bad)?)
-                }
+            let placed = if let Some(placed) = together.place(transaction) {
+                placed
+            } else {
+                let wall = event.wall_time().map_err(&bad)?;
+                self.timeline.place(wall, event.cluster_time().map_err(&bad)?)
             };
             match self.map.apply(seq, &event)? {
                 Mapped::Unchanged => together.push(seq, placed, transaction, event.as_bytes()),

@@ -255,8 +255,8 @@ fn an_offer_is_bounded() {
     assert_eq!(played.delivered, many.len() as u64);
 }
 
-/// Pages with a transaction of so many events of a kilobyte behind another event, and one event behind it.
-fn with_transaction(events: u64) -> Vec<Page> {
+/// A page with a transaction of so many events of a kilobyte between two other events.
+fn with_transaction(events: u64) -> Page {
     let mut page = Page::default();
     let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
     let event = rawdoc! {"filling": "x".repeat(1024)};
@@ -268,14 +268,14 @@ fn with_transaction(events: u64) -> Vec<Page> {
         };
         page.push(Seq::new(n), placed, transaction, event.as_bytes());
     }
-    vec![page]
+    page
 }
 
 #[test]
 fn no_offer_ends_within_a_transaction() {
     for events in [3, 5000, 10_000] {
         let queue = Queue::with_limit(usize::MAX);
-        with_transaction(events).into_iter().for_each(|page| assert!(queue.push(page)));
+        assert!(queue.push(with_transaction(events)));
         queue.end(Ok(()));
         let (_, script) = play_from(&queue, &NO_TAPE);
         let with = script.deliveries.iter().find(|(_, seqs)| seqs.contains(&events));

@@ -5,8 +5,11 @@ use bson::{Bson, Document, doc};
 use changetape_core::{ChangeEvent, Seq};
 
 use super::*;
-use crate::Transaction;
+use crate::page::Outgoing;
+use crate::sink::mongod::recorded::Transactions;
 use crate::sink::mongod::run::Terms;
+use crate::sink::mongod::statement::Form;
+use crate::{Error, Transaction};
 
 fn event(operation: &str, coll: &str, id: impl Into<Bson>, more: Document) -> Document {
     let mut event = doc! {
