@@ -300,3 +300,30 @@ async fn where_no_transaction_is_to_be_had_that_is_told() {
         assert_eq!(count, here.count_documents(doc! {}).await.unwrap(), "{coll}");
     }
 }
+
+/// The server ends what takes too long, here since each of its papers takes longer than all may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_target_ends_each_time_is_applied_otherwise() {
+    let recording = Recording::begin().await;
+    let mut bank = Bank::open(&recording.client, 1).await;
+    bank.move_with_papers(1, 1).await;
+    recording.catch_up();
+    let target = can_hold(ReplicaSet::single());
+    let target = target.set_parameter("transactionLifetimeLimitSeconds", "1").start();
+    let target = target.await.unwrap();
+    let client = target.client().unwrap();
+    let slow = doc! {
+        "configureFailPoint": "failCommand", "mode": "alwaysOn",
+        "data": {
+            "failCommands": ["insert"], "namespace": "bank.papers",
+            "blockConnection": true, "blockTimeMS": 4_000,
+        },
+    };
+    client.database("admin").run_command(slow).await.unwrap();
+    let tape = recording.tape();
+    let ran = run(&replay(&tape, &target.uri(), &[])).expect_code(0);
+    let told = ran.json();
+    assert_eq!((&told["transactions"], &told["tornTransactions"]), (&1.into(), &1.into()));
+    assert!(ran.stderr.contains("no transaction takes the one that begins at #"), "{}", ran.stderr);
+    recording.compare(&client).await;
+}

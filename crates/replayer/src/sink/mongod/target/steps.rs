@@ -5,16 +5,13 @@
 
 use bson::Document;
 use bson::raw::RawDocumentBuf;
-use changetape_deployment::{error_code, is_transient};
+use changetape_deployment::is_transient;
 use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 
-use super::transaction::begin;
+use super::transaction::{EndedByServer, begin};
 use super::{Attempt, Patience, Target, Trouble, Wait};
 use crate::Stop;
-
-/// `NoSuchTransaction`: the server has ended it.
-const NO_SUCH_TRANSACTION: i32 = 251;
 
 /// A transaction under way.
 pub(in crate::sink::mongod) struct Steps<'a> {
@@ -63,8 +60,14 @@ impl Target {
         stop: &Stop,
     ) -> Result<Result<T, String>, Trouble> {
         let mut executed: Option<(ClientSession, T)> = None;
-        let mut ended_by_server = false;
+        let mut ended = EndedByServer::default();
         self.persist(Patience::Bounded, stop, |target: &mut Self, wait: Wait<'_>| {
+            let mut again = |error: Error| {
+                if ended.again(&error) {
+                    return Attempt::Answered(Err(target.words(error)));
+                }
+                Attempt::Failed(error)
+            };
             let (mut session, done) = match executed.take() {
                 Some(executed) => executed,
                 None => match target.execute(wait, &mut work) {
@@ -75,14 +78,9 @@ impl Target {
                     }
                     Err(Broken::Stopped) => return Attempt::Stopped,
                     Err(Broken::NoAnswer) => return Attempt::NoAnswer,
+                    Err(Broken::Failed(error)) if is_transient(&error) => return again(error),
                     Err(Broken::Failed(error)) => {
-                        // Twice in a row it is not that the primary was lost: it takes too long.
-                        let ended = error_code(&error) == Some(NO_SUCH_TRANSACTION);
-                        if is_transient(&error) && !(ended && ended_by_server) {
-                            ended_by_server = ended;
-                            return Attempt::Failed(error);
-                        }
-                        return Attempt::Answered(Err(error.to_string()));
+                        return Attempt::Answered(Err(target.words(error)));
                     }
                 },
             };
@@ -96,7 +94,7 @@ impl Target {
                         // What the server says to that next decides.
                         executed = Some((session, done));
                     }
-                    Attempt::Failed(error)
+                    again(error)
                 }
                 Attempt::Refused(refusal) => Attempt::Refused(refusal),
                 Attempt::Away(cause) => Attempt::Away(cause),
@@ -121,6 +119,10 @@ impl Target {
                 Err(broken)
             }
         }
+    }
+
+    fn words(&self, error: Error) -> String {
+        self.deployment.explain(error, "apply a transaction").to_string()
     }
 
     fn abort(&self, session: &mut ClientSession) {

@@ -6,7 +6,7 @@
 
 use bson::Document;
 use bson::raw::RawDocumentBuf;
-use changetape_deployment::{Deployment, Topology, is_transient};
+use changetape_deployment::{Deployment, Topology, error_code, is_transient};
 use futures_util::future::join_all;
 use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
@@ -14,6 +14,9 @@ use mongodb::options::WriteConcern;
 
 use super::{MAJORITY_WAIT, Patience, Target, Trouble, Wait};
 use crate::Stop;
+
+/// `NoSuchTransaction`: the server has ended it.
+const NO_SUCH_TRANSACTION: i32 = 251;
 
 /// Commands, each for a database.
 type Commands = Vec<(String, RawDocumentBuf)>;
@@ -31,10 +34,29 @@ pub(in crate::sink::mongod) struct Transacted {
 
 /// How far a transaction is, over all attempts.
 enum Stage {
-    NotBegun,
+    NotBegun(EndedByServer),
     /// Its commands were executed, and it is not committed, or it is not known whether.
     Executed(Box<ClientSession>, Transacted),
     Done(Transacted),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::NotBegun(EndedByServer::default())
+    }
+}
+
+/// Whether the server has ended a transaction. Once a lost primary is enough for that; twice in a row
+/// it takes longer than the server lets it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EndedByServer(bool);
+
+impl EndedByServer {
+    /// Whether another attempt would be in vain, after one that has failed.
+    pub(super) fn again(&mut self, error: &Error) -> bool {
+        let ended = error_code(error) == Some(NO_SUCH_TRANSACTION);
+        std::mem::replace(&mut self.0, ended) && ended
+    }
 }
 
 impl Target {
@@ -52,7 +74,7 @@ impl Target {
         is_accepted: impl Fn(usize, usize, &Document) -> bool,
         stop: &Stop,
     ) -> Result<Vec<Transacted>, Trouble> {
-        let mut stages: Vec<Stage> = transactions.iter().map(|_| Stage::NotBegun).collect();
+        let mut stages: Vec<Stage> = transactions.iter().map(|_| Stage::default()).collect();
         let is_accepted = &is_accepted;
         self.persist(Patience::Bounded, stop, |target: &mut Self, wait: Wait<'_>| {
             let of = stages.iter_mut().zip(transactions).enumerate();
@@ -65,7 +87,7 @@ impl Target {
         })?;
         let done = stages.into_iter().map(|stage| match stage {
             Stage::Done(transacted) => transacted,
-            Stage::NotBegun | Stage::Executed(..) => Transacted::default(),
+            Stage::NotBegun(_) | Stage::Executed(..) => Transacted::default(),
         });
         Ok(done.collect())
     }
@@ -78,28 +100,45 @@ async fn advance(
     commands: &Commands,
     is_accepted: impl Fn(usize, &Document) -> bool,
 ) -> Result<(), Error> {
-    let (mut session, transacted) = match std::mem::replace(stage, Stage::NotBegun) {
+    let (mut ended, executed) = match std::mem::take(stage) {
         Stage::Done(transacted) => {
             *stage = Stage::Done(transacted);
             return Ok(());
         }
-        Stage::Executed(session, transacted) => (*session, transacted),
-        Stage::NotBegun => execute(deployment, commands, is_accepted).await?,
-    };
-    if transacted.is_committed {
-        if let Err(error) = session.commit_transaction().await {
-            if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-                // What the server says to that next decides.
-                *stage = Stage::Executed(Box::new(session), transacted);
-            }
-            return Err(error);
+        Stage::Executed(session, transacted) => {
+            (EndedByServer::default(), Ok((*session, transacted)))
         }
-    } else {
-        // After a failure the server has done so by itself, and says that it knows of none.
-        let _ = session.abort_transaction().await;
+        Stage::NotBegun(ended) => (ended, execute(deployment, commands, is_accepted).await),
+    };
+    let failed = match executed {
+        Ok((mut session, transacted)) if transacted.is_committed => {
+            match session.commit_transaction().await {
+                Ok(()) => {
+                    *stage = Stage::Done(transacted);
+                    return Ok(());
+                }
+                Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
+                    // What the server says to that next decides.
+                    *stage = Stage::Executed(Box::new(session), transacted);
+                    return Err(error);
+                }
+                Err(error) => error,
+            }
+        }
+        Ok((mut session, transacted)) => {
+            // After a failure the server has done so by itself, and says that it knows of none.
+            let _ = session.abort_transaction().await;
+            *stage = Stage::Done(transacted);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    if ended.again(&failed) {
+        *stage = Stage::Done(Transacted { is_impossible: true, ..Transacted::default() });
+        return Ok(());
     }
-    *stage = Stage::Done(transacted);
-    Ok(())
+    *stage = Stage::NotBegun(ended);
+    Err(failed)
 }
 
 /// Begins a transaction, in a session of its own from the driver's pool: one that is dropped half-way
