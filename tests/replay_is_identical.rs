@@ -6,10 +6,13 @@
 //! deployments is compared. Once more under another name; and once into a target in another
 //! state, which must not pass for a success.
 
+use bson::{Document, doc};
 use changetape_core::{Namespace, OperationType};
 use changetape_testkit::ReplicaSet;
 use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{Bursts, OrderShop, RandomDocuments};
+use futures_util::TryStreamExt as _;
+use mongodb::Client;
 use tempfile::tempdir;
 
 use crate::program::{run, text};
@@ -55,6 +58,40 @@ async fn every_kind_of_change_arrives_byte_for_byte() {
     let target = Dump::take(&target.client().unwrap()).await.unwrap();
     let differences = source.differences(&target);
     assert!(differences.is_empty(), "{differences}");
+}
+
+/// A conversion copies documents in the order in which they were written, which shows from then on, and
+/// a window would write them in another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_becomes_capped_has_its_documents_in_their_order() {
+    let source = ReplicaSet::single().start().await.unwrap();
+    let target = ReplicaSet::single().start().await.unwrap();
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("converted.tape");
+    let uri = source.uri();
+    let record = ["record", &uri, text(&tape), "--stop-when-idle", "1s"];
+    run(&record).expect_code(0);
+    let client = source.client().unwrap();
+    let log = client.database("shop").collection::<Document>("log");
+    for n in 0..20 {
+        log.insert_one(doc! {"_id": n}).await.unwrap();
+        log.delete_one(doc! {"_id": n}).await.unwrap();
+        log.insert_one(doc! {"_id": n}).await.unwrap();
+    }
+    let convert = doc! {"convertToCapped": "log", "size": 8192};
+    client.database("shop").run_command(convert).await.unwrap();
+    run(&record).expect_code(0);
+    // In parts too, of which the first knows nothing of it.
+    let target_uri = target.uri();
+    let replay = ["replay", text(&tape), &target_uri, "--speed", "max"];
+    for part in [["--end", "#40"], ["--start", "#40"]] {
+        run(&[&replay[..], &part].concat()).expect_code(0);
+    }
+    let documents = async |client: &Client| {
+        let log = client.database("shop").collection::<Document>("log");
+        log.find(doc! {}).await.unwrap().try_collect::<Vec<_>>().await.unwrap()
+    };
+    assert_eq!(documents(&target.client().unwrap()).await, documents(&client).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

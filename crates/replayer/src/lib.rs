@@ -31,6 +31,7 @@ mod speed;
 mod timeline;
 
 // From the tape to the sink.
+mod conversion;
 mod missing;
 mod page;
 mod player;

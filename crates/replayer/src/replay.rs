@@ -6,6 +6,7 @@ use changetape_core::Seq;
 use changetape_tape::TapeReader;
 
 use crate::clock::HostClock;
+use crate::conversion;
 use crate::player::{Played, Player, Ready};
 use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
@@ -96,6 +97,9 @@ impl Replay {
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
         progress.begin(range.start, range.end);
         self.sink.begin(self.tape.metadata())?;
+        if conversion::any(&self.tape)? {
+            self.sink.keep_order_of_documents();
+        }
 
         let base = base.map(|base| self.sink.restore(base, progress, stop)).transpose()?;
         let queue = Queue::default();

@@ -48,6 +48,10 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// The order in which documents come into their collections is going to show: one of these becomes
+    /// capped.
+    fn keep_order_of_documents(&mut self) {}
+
     /// Keeps from now on how far a replay of this coverage has come; tells where it goes on, if it has
     /// begun before.
     ///

@@ -358,6 +358,15 @@ impl Sink for MongodSink {
         Ok(())
     }
 
+    fn keep_order_of_documents(&mut self) {
+        if self.order == Order::Document {
+            tracing::info!(
+                "a collection becomes capped: each collection's events keep their order"
+            );
+            self.order = Order::Namespace;
+        }
+    }
+
     fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
         let (progress, next) = Kept::resume(&self.target, coverage)?;
         self.progress = Some(progress);

@@ -14,6 +14,7 @@ use bson::raw::RawDocument;
 use changetape_core::{ChangeEvent, Error, Namespace, OperationType};
 
 use super::definition::{Definition, Kind};
+use crate::conversion;
 
 /// A collection's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,8 +117,7 @@ impl Collections {
     fn rename(&mut self, from: Namespace, to: Namespace) -> Effect {
         let moved = self.known(&from).clone();
         self.named.remove(&from);
-        let coll = from.coll.as_deref().unwrap_or_default();
-        let converts = coll.starts_with("tmp") && coll.contains(".convertToCapped.");
+        let converts = conversion::is_copy(&from);
         self.gone.insert(from);
         self.gone.remove(&to);
         if converts {

@@ -18,8 +18,7 @@
 //! collection has no `drop` event of its own.
 //!
 //! `convertToCapped` shows as a `create` under a temporary name and a `rename` over the
-//! collection; the documents that it copies in between are in no change stream. So the
-//! rename is played as the conversion itself. (`cloneCollectionAsCapped` cannot be told from
+//! collection (see [`conversion`]). So the rename is played as the conversion itself. (`cloneCollectionAsCapped` cannot be told from
 //! a `create`: its documents are missing from every tape.)
 //!
 //! A time-series collection shows as the creation of a view whose data no change stream
@@ -37,6 +36,7 @@ use changetape_core::{ChangeEvent, Error, Namespace, OperationType};
 pub(super) use execute::{Found, execute};
 
 use super::target::write_concern;
+use crate::conversion;
 
 const WHAT: &str = "the event";
 
@@ -113,9 +113,8 @@ pub(super) fn plan(
             writer.string(b"renameCollection", ns.to_string().as_bytes());
             writer.string(b"to", to.to_string().as_bytes());
             writer.value(kind::BOOLEAN, b"dropTarget", &[1]);
-            let coll = ns.coll.as_deref().unwrap_or_default();
-            let converts = coll.starts_with("tmp") && coll.contains(".convertToCapped.");
-            let check = if converts { Check::Converts(to) } else { Check::MayHaveMoved(to) };
+            let check =
+                if conversion::is_copy(ns) { Check::Converts(to) } else { Check::MayHaveMoved(to) };
             finish("admin", writer, check)?
         }
         OperationType::Drop => drop(ns)?,
