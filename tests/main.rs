@@ -31,6 +31,7 @@ mod recording;
 mod replay_applies;
 mod replay_base;
 mod replay_is_identical;
+mod replay_refused;
 mod replay_resumed;
 mod source_load;
 mod stream;

@@ -1,6 +1,7 @@
 //! `changetape replay` and `changetape cat`.
 
 mod base;
+mod on_error;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         sink: args.sink()?,
         base: args.base()?,
         options: args.options()?,
-        sink_options: args.sink_options(),
+        sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
     };
     let printing = job.sink == SinkAddress::Stdout;
     // Events on a terminal leave no place for a progress line among them.
@@ -114,7 +115,7 @@ impl Job<'_> {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
-            let sink = self.sink.open(&self.sink_options).await?;
+            let sink = self.sink.open(self.sink_options).await?;
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
             let _shown = progress::show(output, line(Arc::clone(&progress), speed));
@@ -275,6 +276,7 @@ fn text(summary: &Summary) -> String {
     lines.extend(hidden(summary));
     lines.extend(summary.crossed().map(crossed_line));
     lines.extend(summary.skipped.iter().map(skipped_line));
+    lines.extend(on_error::lines(summary));
     if summary.adapted > 0 {
         lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
     }
@@ -337,6 +339,8 @@ fn json(summary: &Summary) -> String {
         "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
         "skipped": skipped,
         "skippedEvents": summary.skipped_events(),
+        "refused": summary.refused,
+        "refusals": on_error::json(&summary.refusals),
         "adapted": summary.adapted,
         "inexact": summary.inexact,
         "divergent": summary.divergent,

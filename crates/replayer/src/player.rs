@@ -173,15 +173,14 @@ impl<'a, C: Clock> Player<'a, C> {
         let outgoing = outgoing(&self.pages, self.next, due.len())?;
         let (mut due, mut outgoing) = (due, outgoing.as_slice());
         while !outgoing.is_empty() {
-            let left_out = |tally: &Tally| tally.hidden + tally.skipped_events();
-            let left_out_before = left_out(&self.played.tally);
+            let left_out_before = self.played.tally.left_out();
             let sent = self.clock.now();
             let taken = match self.sink.deliver(outgoing, &mut self.played.tally, self.stop)? {
                 Taken::Events(taken) => taken.clamp(1, outgoing.len()),
                 Taken::Closed => return Ok(Some(Ended::SinkClosed)),
                 Taken::Stopped => return Ok(Some(Ended::Stopped)),
             };
-            let left_out = left_out(&self.played.tally) - left_out_before;
+            let left_out = self.played.tally.left_out() - left_out_before;
             let (done, rest) = due.split_at(taken);
             self.played.record(done, left_out, sent, pacer.is_paced(), self.progress);
             due = rest;

@@ -36,7 +36,8 @@ Examples:
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
 
-Exits with 3 if an event was skipped or met a target in another state than the tape tells.")]
+Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
+the tape tells.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -110,6 +111,17 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     workers: u16,
+    /// What to do about an event that the target refuses: end there, leave it out (it is counted,
+    /// and listed at the end), or ask on the terminal
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value_t,
+        env = "CHANGETAPE_ON_ERROR",
+        help_heading = "Delivery"
+    )]
+    pub(crate) on_error: OnErrorArg,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -153,6 +165,15 @@ impl From<OrderArg> for Order {
             OrderArg::Global => Self::Global,
         }
     }
+}
+
+/// See [`OnError`](mongod::OnError).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnErrorArg {
+    #[default]
+    Stop,
+    Skip,
+    Ask,
 }
 
 /// Which events of a tape take part.
@@ -255,6 +276,7 @@ impl ReplayArgs {
             max_outage: Some(self.max_outage),
             order: self.order.into(),
             workers: NonZeroUsize::new(self.workers.into()),
+            ..SinkOptions::default()
         }
     }
 }

@@ -10,7 +10,7 @@ use changetape_deployment::{Deployment, redact};
 
 use super::Sink;
 use super::lines::{LinesSink, Overwrite, Shown};
-use super::mongod::{MongodSink, Order};
+use super::mongod::{MongodSink, OnError, Order};
 use super::null::NullSink;
 use crate::Error;
 
@@ -29,7 +29,7 @@ pub enum SinkAddress {
 }
 
 /// How a sink is to deliver; each sink takes of it what concerns it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct SinkOptions {
     /// Which events are printed.
     pub shown: Shown,
@@ -41,6 +41,8 @@ pub struct SinkOptions {
     pub order: Order,
     /// How many transactions apply events to a database at the same time.
     pub workers: Option<NonZeroUsize>,
+    /// What is done about an event that a database refuses.
+    pub on_error: OnError,
 }
 
 impl SinkAddress {
@@ -60,12 +62,13 @@ impl SinkAddress {
     /// # Errors
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
-    pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage, order, workers } = *options;
+    pub async fn open(&self, options: SinkOptions) -> Result<Box<dyn Sink>, Error> {
+        let SinkOptions { shown, overwrite, max_outage, order, workers, on_error } = options;
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
-                let mut sink = MongodSink::new(deployment).await?.with_order(order);
+                let sink = MongodSink::new(deployment).await?;
+                let mut sink = sink.with_order(order).with_on_error(on_error);
                 if let Some(max_outage) = max_outage {
                     sink = sink.with_max_outage(max_outage);
                 }

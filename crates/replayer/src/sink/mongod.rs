@@ -4,6 +4,7 @@
 //! due events ─┬► window (few commands) ─► transact (sessions, all or nothing) ─┬─► reply ─► tally
 //!             ├► run (one command) ─────► target (one session, retries) ───────┤
 //!             └► definition (DDL: one event, its own commands) ────────────────┘
+//!                          what the target refuses ─► refused (end, leave out, ask)
 //! base ────────► restore (before the first event) ──────────────────────────┘
 //! ```
 //! | event | command | if the target is in another state |
@@ -41,6 +42,7 @@ mod error;
 mod identity;
 mod progress;
 mod public_update;
+mod refused;
 mod reply;
 mod restore;
 mod run;
@@ -64,9 +66,11 @@ use crate::summary::{Divergence, Tally};
 use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
 pub use error::TargetError;
 use progress::Kept;
+use refused::Resolved;
+pub use refused::{Answer, Ask, OnError, RefusedEvent};
 use reply::Reply;
 pub use restore::RestoreError;
-use run::{Run, Terms};
+use run::{MAX_STATEMENTS, Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
 pub use window::Order;
@@ -88,6 +92,9 @@ pub struct MongodSink {
     transactions: usize,
     /// How far the replay has come, if the target is to keep it.
     progress: Option<Kept>,
+    on_error: OnError,
+    /// How many events go into one command of a run: fewer after one was refused as a whole.
+    at_most: usize,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -123,7 +130,16 @@ impl MongodSink {
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
         let (order, regrouping) = (Order::default(), HashMap::new());
-        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into(), progress: None })
+        Ok(Self {
+            target,
+            form,
+            order,
+            regrouping,
+            transactions: WORKERS.into(),
+            progress: None,
+            on_error: OnError::default(),
+            at_most: MAX_STATEMENTS,
+        })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
@@ -144,6 +160,13 @@ impl MongodSink {
     #[must_use]
     pub fn with_workers(mut self, workers: NonZeroUsize) -> Self {
         self.transactions = workers.get();
+        self
+    }
+
+    /// What is done about an event that the target refuses; the replay ends there unless told.
+    #[must_use]
+    pub fn with_on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
         self
     }
 
@@ -212,8 +235,18 @@ impl MongodSink {
         };
         let mut already_so = false;
         for command in commands {
-            let found = definition::execute(&mut self.target, &command, &subject.namespace, stop);
-            match found.map_err(|trouble| self.failure(subject, trouble))? {
+            let found = loop {
+                match definition::execute(&mut self.target, &command, &subject.namespace, stop) {
+                    Ok(found) => break found,
+                    Err(Trouble::Refused(refusal)) => {
+                        if self.refused(subject, refusal, tally, stop)? == Resolved::LeftOut {
+                            return Ok(1);
+                        }
+                    }
+                    Err(trouble) => return Err(self.failure(subject, trouble)),
+                }
+            };
+            match found {
                 Found::AsExpected => {}
                 Found::AlreadySo => already_so = true,
                 Found::Divergent(found) => {
@@ -237,27 +270,43 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<usize, Halt> {
+        let due = due.get(..self.at_most).unwrap_or(due);
         let mut run = Run::gather(due, &subject.namespace, self.form, *prepared)?;
         let number = self.target.next_transaction();
         let command = run.command(Terms::Alone(number)).map_err(Error::event(subject.seq))?;
         let db = &subject.namespace.db;
-        let reply = self.target.write(db, &command, stop);
-        let reply = reply.map_err(|trouble| self.failure(subject, trouble))?;
+        let reply = match self.target.write(db, &command, stop) {
+            Ok(reply) => reply,
+            Err(Trouble::Refused(refusal)) if run.planned().len() == 1 => {
+                let resolved = self.refused(subject, refusal, tally, stop)?;
+                return Ok(usize::from(resolved == Resolved::LeftOut));
+            }
+            Err(Trouble::Refused(_)) => {
+                // Which event is at fault shows when the first is by itself.
+                self.at_most = 1;
+                return Ok(0);
+            }
+            Err(trouble) => return Err(self.failure(subject, trouble)),
+        };
         let reply = Reply::read(&reply).ok_or_else(|| self.nonsense(subject, &reply))?;
         let done = match reply.first_error() {
-            None => run.planned().len(),
+            None => {
+                self.at_most = (self.at_most * 2).min(MAX_STATEMENTS);
+                run.planned().len()
+            }
             Some(error) if run.is_insert() && error.is_taken_id() => {
                 // A re-run, or a tape that begins earlier than the target's data ends.
                 self.form.documents_exist = true;
                 error.index
             }
             Some(error) => {
-                let at = run.planned().get(error.index).and_then(|planned| due.get(planned.event));
-                let subject = match at {
-                    Some(outgoing) => Subject::of(outgoing)?.unwrap_or_else(|| subject.clone()),
-                    None => subject.clone(),
-                };
-                return Err(self.failure(&subject, Trouble::Refused(error.refusal.clone())));
+                // What comes before it is told first; it is then the first that is tried again.
+                self.at_most = 1;
+                if error.index == 0 {
+                    let resolved = self.refused(subject, error.refusal.clone(), tally, stop)?;
+                    return Ok(usize::from(resolved == Resolved::LeftOut));
+                }
+                error.index
             }
         };
         let planned = run.planned().get(..done).unwrap_or_default();
@@ -268,38 +317,6 @@ impl MongodSink {
         }
         self.settle(planned, &reply, subject, tally, stop)?;
         Ok(planned.last().map_or(0, |last| last.event + 1))
-    }
-
-    fn failure(&self, subject: &Subject, trouble: Trouble) -> Halt {
-        let Subject { seq, operation, namespace } = subject.clone();
-        let error = match trouble {
-            Trouble::Stopped => return Halt::Stopped,
-            Trouble::Refused(refusal) => {
-                let hosts = self.target.hosts().to_owned();
-                TargetError::Refused { hosts, operation, seq, namespace, refusal }
-            }
-            Trouble::Failed(source) => TargetError::Failed { operation, seq, namespace, source },
-            Trouble::Away { waited, source } => TargetError::Away { seq, waited, source },
-            Trouble::Interrupted(source) => TargetError::Interrupted { seq, source },
-        };
-        Error::Target(Box::new(error)).into()
-    }
-
-    fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
-        let Subject { seq, operation, .. } = subject.clone();
-        let answer = reply.to_string().chars().take(300).collect();
-        let hosts = self.target.hosts().to_owned();
-        Error::Target(Box::new(TargetError::Answer { hosts, operation, seq, answer }))
-    }
-}
-
-impl MongodSink {
-    /// Keeps that an event is applied, and everything before it, if progress is kept.
-    fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
-        let Some(progress) = &self.progress else { return Ok(()) };
-        let command = progress.command(done.seq.next());
-        let kept = self.target.write(progress::DATABASE, &command, stop);
-        kept.map(drop).map_err(|trouble| self.failure(done, trouble))
     }
 }
 

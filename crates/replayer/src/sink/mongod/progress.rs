@@ -18,8 +18,9 @@ use changetape_core::Seq;
 
 use super::reply::whole;
 use super::target::{Target, batch};
-use crate::Error;
+use super::{Halt, MongodSink, Subject};
 use crate::resume::Coverage;
+use crate::{Error, Stop};
 
 /// Where it is kept.
 pub(super) const DATABASE: &str = "changetape";
@@ -62,5 +63,15 @@ impl Kept {
         let update =
             rawdoc! {"q": {"_id": &*self.coverage.tape}, "u": {"$set": set}, "upsert": true};
         rawdoc! {"update": COLLECTION, "updates": [update]}
+    }
+}
+
+impl MongodSink {
+    /// Keeps that an event is applied, and everything before it, if progress is kept.
+    pub(super) fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        let command = progress.command(done.seq.next());
+        let kept = self.target.write(DATABASE, &command, stop);
+        kept.map(drop).map_err(|trouble| self.failure(done, trouble))
     }
 }
