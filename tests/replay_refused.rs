@@ -5,52 +5,17 @@
 //! events: documents with a value that only one may have, too few privileges. Everything else has to
 //! be there afterwards.
 
-mod events;
 mod terminal;
-
-use std::path::{Path, PathBuf};
 
 use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
-use changetape_core::Arrival;
-use changetape_tape::{Batch, TapeWriter};
-use changetape_testkit::{ReplicaSet, samples};
+use changetape_testkit::ReplicaSet;
 use futures_util::TryStreamExt as _;
 use mongodb::Client;
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 
-use crate::program::{Ran, run, text};
-use events::{define, delete, insert, update};
-
-/// A tape, and where it is kept.
-struct Taped {
-    _directory: TempDir,
-    tape: PathBuf,
-}
-
-impl Taped {
-    fn of(events: &[RawDocumentBuf]) -> Self {
-        let directory = tempdir().unwrap();
-        let tape = directory.path().join("by_hand.tape");
-        let mut writer = TapeWriter::create(&tape, samples::metadata()).unwrap();
-        let events: Vec<_> = events.iter().map(AsRef::as_ref).collect();
-        let token = samples::token(events.len() as u64);
-        writer
-            .append(&Batch { events: &events, token: &token, arrival: Arrival::default() })
-            .unwrap();
-        writer.close().unwrap();
-        Self { _directory: directory, tape }
-    }
-
-    /// The arguments of a replay.
-    fn replay<'a>(&'a self, target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-        [&["replay", text(&self.tape), target, "--speed", "max"], more].concat()
-    }
-
-    fn run(&self, target: &str, more: &[&str]) -> Ran {
-        run(&[&self.replay(target, more)[..], &["--format", "json"]].concat())
-    }
-}
+use crate::by_hand::{Taped, define, delete, elsewhere, insert, update};
+use crate::program::{run, text};
 
 /// Seats, of which each is for one, and as many guests in between, who may be anywhere.
 fn seats() -> Vec<RawDocumentBuf> {
@@ -225,7 +190,7 @@ async fn what_a_user_may_not_write_is_named_with_the_roles_that_it_takes() {
     let mut events = seats();
     for (n, event) in (0..).zip(&mut events) {
         if n % 3 == 0 {
-            *event = events::elsewhere("other", event);
+            *event = elsewhere("other", event);
         }
     }
     let taped = Taped::of(&events);
@@ -247,5 +212,5 @@ fn nobody_is_asked_where_there_is_no_terminal() {
     let sink = format!("file:{}", text(&out));
     let ran = run(&["replay", "/nonexistent", &sink, "--on-error", "ask"]).expect_code(2);
     assert!(ran.sentence().contains("needs a terminal"), "{}", ran.stderr);
-    assert!(!Path::new(&out).exists());
+    assert!(!out.exists());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::*;
-use crate::program::{changetape, ran, signal};
+use crate::program::{Ran, changetape, ran, signal};
 use crate::watched::until;
 
 /// How the question ends.

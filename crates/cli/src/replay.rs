@@ -1,6 +1,7 @@
 //! `changetape replay` and `changetape cat`.
 
 mod base;
+mod dry_run;
 mod on_error;
 
 use std::fmt::Write as _;
@@ -13,10 +14,10 @@ use anyhow::Context as _;
 use changetape_core::{Position, WallTime};
 use changetape_replayer::{
     Ended, Existing, Extent, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
-    SinkOptions, Speed, Stop, Summary,
+    SinkOptions, Skipped, Speed, Stop, Summary,
 };
 use changetape_tape::{Gap, TapeReader};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
@@ -33,6 +34,9 @@ const CLOCKS_APART_MILLIS: i64 = 5 * 60 * 1000;
 
 /// Runs `changetape replay`.
 pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    if args.dry_run {
+        return dry_run::run(args, output);
+    }
     let job = Job {
         tape: args.tape.path()?,
         sink: args.sink()?,
@@ -219,7 +223,7 @@ fn hidden(summary: &Summary) -> Option<String> {
     })
 }
 
-fn skipped_line(skipped: &changetape_replayer::Skipped) -> String {
+fn skipped_line(skipped: &Skipped) -> String {
     format!(
         "skipped {}: {} (first at {})",
         report::events(skipped.events),
@@ -298,18 +302,26 @@ fn text(summary: &Summary) -> String {
     lines.join("\n")
 }
 
-fn json(summary: &Summary) -> String {
-    let skipped: Vec<_> = summary
-        .skipped
-        .iter()
-        .map(|skipped| {
-            json!({
-                "reason": skipped.reason,
-                "events": skipped.events,
-                "firstSeq": skipped.first.get(),
-            })
+fn skipped_json(skipped: &[Skipped]) -> Value {
+    let skipped = skipped.iter().map(|skipped| {
+        json!({
+            "reason": skipped.reason,
+            "events": skipped.events,
+            "firstSeq": skipped.first.get(),
         })
-        .collect();
+    });
+    skipped.collect()
+}
+
+fn ended_json(ended: Ended) -> &'static str {
+    match ended {
+        Ended::AtTheEnd => "end",
+        Ended::Stopped => "stopped",
+        Ended::SinkClosed => "sinkClosed",
+    }
+}
+
+fn json(summary: &Summary) -> String {
     let divergences: Vec<_> = summary
         .divergences
         .iter()
@@ -322,11 +334,7 @@ fn json(summary: &Summary) -> String {
         })
         .collect();
     let object = json!({
-        "ended": match summary.ended {
-            Ended::AtTheEnd => "end",
-            Ended::Stopped => "stopped",
-            Ended::SinkClosed => "sinkClosed",
-        },
+        "ended": ended_json(summary.ended),
         "base": summary.base.as_ref().map(base::json),
         "startSeq": summary.range.start.get(),
         "endSeq": summary.range.end.get(),
@@ -337,7 +345,7 @@ fn json(summary: &Summary) -> String {
         "bytes": summary.bytes,
         "hidden": summary.hidden,
         "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
-        "skipped": skipped,
+        "skipped": skipped_json(&summary.skipped),
         "skippedEvents": summary.skipped_events(),
         "refused": summary.refused,
         "refusals": on_error::json(&summary.refusals),

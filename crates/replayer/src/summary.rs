@@ -141,6 +141,13 @@ impl Summary {
         self.gaps.iter().filter(|gap| gap.at < self.reached)
     }
 
+    /// How much recorded time lies between the first and the last event delivered.
+    #[must_use]
+    pub fn recorded(&self) -> Duration {
+        let span = self.tape_time.map(|(first, last)| last.as_millis().abs_diff(first.as_millis()));
+        Duration::from_millis(span.unwrap_or(0))
+    }
+
     /// How many events were skipped, whatever the reason.
     #[must_use]
     pub fn skipped_events(&self) -> u64 {

@@ -35,6 +35,7 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --base --speed max
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
+  changetape replay orders.tape mongodb://localhost:27018 --speed 10x --dry-run
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
 the tape tells.")]
@@ -70,6 +71,15 @@ pub(crate) struct ReplayArgs {
     )]
     speed: Speed,
 
+    /// Deliver nothing, and tell what would be delivered, and how long it would take. No connection
+    /// is made and no file
+    #[arg(
+        long,
+        env = "CHANGETAPE_DRY_RUN",
+        value_parser = parse::switch,
+        help_heading = "Delivery"
+    )]
+    pub(crate) dry_run: bool,
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable
     #[arg(
@@ -111,8 +121,7 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     workers: u16,
-    /// What to do about an event that the target refuses: end there, leave it out (it is counted,
-    /// and listed at the end), or ask on the terminal
+    /// What to do about an event that the target refuses
     #[arg(
         long,
         value_name = "WHAT",
@@ -170,9 +179,12 @@ impl From<OrderArg> for Order {
 /// See [`OnError`](mongod::OnError).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnErrorArg {
+    /// End there
     #[default]
     Stop,
+    /// Leave it out; it is counted, and listed at the end
     Skip,
+    /// Ask on the terminal
     Ask,
 }
 

@@ -50,13 +50,14 @@ mod settle;
 mod statement;
 mod target;
 mod transact;
+mod unsent;
 mod window;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use changetape_core::{Namespace, OperationType, Seq};
+use changetape_core::{ChangeEvent, Namespace, OperationType, Seq};
 use changetape_deployment::{Deployment, Topology};
 use changetape_tape::Metadata;
 
@@ -73,6 +74,7 @@ pub use restore::RestoreError;
 use run::{MAX_STATEMENTS, Run, Terms};
 use statement::{Effect, Form};
 use target::{Target, Trouble};
+pub(super) use unsent::Unsent;
 pub use window::Order;
 use window::Regrouping;
 
@@ -178,8 +180,8 @@ impl MongodSink {
         stop: &Stop,
     ) -> Result<usize, Halt> {
         let Some(first) = due.first() else { return Ok(0) };
-        if first.event.document("splitEvent").map_err(Error::event(first.seq))?.is_some() {
-            tally.skip(first.seq, "the server split the event, and parts are not put together yet");
+        if let Some(reason) = split(&first.event).map_err(Error::event(first.seq))? {
+            tally.skip(first.seq, reason);
             return Ok(1);
         }
         let Some(subject) = Subject::of(first)? else { return Ok(1) };
@@ -322,8 +324,7 @@ impl MongodSink {
 
 impl Sink for MongodSink {
     fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
-        let full_document = tape.stream.full_document.as_deref();
-        self.form.post_images = matches!(full_document, Some("required" | "whenAvailable"));
+        self.form.post_images = post_images(tape);
         Ok(())
     }
 
@@ -356,6 +357,17 @@ impl Sink for MongodSink {
             Err(Halt::Failed(error)) => Err(error),
         }
     }
+}
+
+/// Why an event that the server had to split is skipped; `None` if it is whole.
+fn split(event: &ChangeEvent<'_>) -> Result<Option<&'static str>, changetape_core::Error> {
+    let is_part = event.document("splitEvent")?.is_some();
+    Ok(is_part.then_some("the server split the event, and parts are not put together yet"))
+}
+
+/// Whether `fullDocument` of an update is its post-image.
+fn post_images(tape: &Metadata) -> bool {
+    matches!(tape.stream.full_document.as_deref(), Some("required" | "whenAvailable"))
 }
 
 impl Subject {
