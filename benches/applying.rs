@@ -153,7 +153,7 @@ fn tell(events: u64, started: Instant) -> Result<(), Error> {
 fn replay(runtime: &tokio::runtime::Runtime, tape: &Path) -> Result<(), Error> {
     let tape = TapeReader::open(tape)?;
     let address: SinkAddress = std::env::var(URI)?.parse()?;
-    let sink = runtime.block_on(address.open(&SinkOptions::default()))?;
+    let sink = runtime.block_on(address.open(SinkOptions::default()))?;
     let options = ReplayOptions { speed: Speed::Max, ..ReplayOptions::default() };
     let started = Instant::now();
     let replay = Replay::new(tape, options, sink);

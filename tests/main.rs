@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod base;
+mod by_hand;
 mod diff_against_server;
 mod full_disk;
 mod gaps;
@@ -31,7 +32,9 @@ mod recorder_killed;
 mod recording;
 mod replay_applies;
 mod replay_base;
+mod replay_dry_run;
 mod replay_is_identical;
+mod replay_refused;
 mod replay_resumed;
 mod replay_transactions;
 mod source_load;

@@ -248,8 +248,23 @@ async fn of_a_transaction_that_is_refused_nothing_is_there() {
     let ran = run(&replay(&tape, &target.uri(), &["--resume"])).expect_code(1);
     let sentence = ran.sentence();
     assert!(sentence.contains(&format!("on bank.{to}: ")), "{sentence}");
+    assert!(sentence.contains(", where its transaction begins, is applied"), "{sentence}");
     let differences = before.differences(&Dump::take(&client).await.unwrap());
     assert!(differences.is_empty(), "{differences}");
+
+    // Without what was refused all of it is there, and what comes behind.
+    let skip = ["--resume", "--on-error", "skip"];
+    let told = run(&replay(&tape, &target.uri(), &skip)).expect_code(3).json();
+    let refused = told["refused"].as_u64().unwrap();
+    assert!(refused >= 1 && told["transactions"] == 1, "{told}");
+    let (from, id) = (moved.get_str("from").unwrap(), moved.get_i32("id").unwrap());
+    let account = async |client: &Client| {
+        let accounts = client.database("bank").collection::<Document>(from);
+        accounts.find_one(doc! {"_id": id}).await.unwrap()
+    };
+    assert_eq!(account(&client).await, account(&recording.client).await);
+    let notes = client.database("bank").collection::<Document>("notes");
+    assert_eq!(notes.count_documents(doc! {}).await.unwrap(), 1);
 }
 
 /// The transaction is there, and the answer to its commit is lost, twice: the driver asks once more by

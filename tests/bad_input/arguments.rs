@@ -18,6 +18,8 @@ fn arguments_that_cannot_be_read_are_refused_with_the_accepted_forms() {
         (vec!["replay", tape, "-", "--speed", "fast"], "max"),
         (vec!["replay", tape, "-", "--start", "yesterday"], "2026-03-01T12:00:00Z"),
         (vec!["replay", tape, "-", "--end", "2026-13-01T12:00:00Z"], "#42"),
+        (vec!["replay", tape, "-", "--on-error", "retry"], "stop, skip, ask"),
+        (vec!["replay", tape, "-", "--on-error", "ask"], "needs a terminal"),
         (vec!["replay", tape, "-", "--op", "upsert"], "insert, update"),
         (vec!["replay", tape, "-", "--include", ".orders"], "shop.*"),
         (vec!["replay", tape, "-", "--map-ns", "shop"], "db.collection=db.collection"),

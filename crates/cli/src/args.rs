@@ -14,7 +14,7 @@ mod verify;
 
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
-pub(crate) use replay::{CatArgs, ReplayArgs};
+pub(crate) use replay::{CatArgs, OnErrorArg, ReplayArgs};
 use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;

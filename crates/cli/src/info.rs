@@ -112,7 +112,7 @@ fn text(path: &Path, tape: &TapeReader, summary: &Summary) -> String {
 }
 
 /// A table of counts, the largest first.
-fn list<T: Display>(
+pub(crate) fn list<T: Display>(
     text: &mut String,
     title: &str,
     counts: impl Iterator<Item = (T, u64)>,
@@ -272,6 +272,7 @@ fn json(path: &Path, tape: &TapeReader, summary: &Summary) -> Value {
     })
 }
 
-fn counts<'a, T: Display + 'a>(counts: impl Iterator<Item = (&'a T, &'a u64)>) -> Value {
+/// A table of counts for programs.
+pub(crate) fn counts<'a, T: Display + 'a>(counts: impl Iterator<Item = (&'a T, &'a u64)>) -> Value {
     counts.map(|(name, &events)| (name.to_string(), Value::from(events))).collect()
 }

@@ -97,7 +97,12 @@ fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
 }
 
 fn bar() -> ProgressBar {
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // Before there is anything to show, a message brings an empty line back, not a bar of nothing.
+    match ProgressStyle::with_template("{wide_msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 fn draw(bar: &ProgressBar, line: Line) {

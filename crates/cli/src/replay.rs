@@ -1,6 +1,8 @@
 //! `changetape replay` and `changetape cat`.
 
 mod base;
+mod dry_run;
+mod on_error;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -12,10 +14,10 @@ use anyhow::Context as _;
 use changetape_core::{Position, Seq, WallTime};
 use changetape_replayer::{
     Ended, Existing, Extent, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
-    SinkOptions, Speed, Stop, Summary,
+    SinkOptions, Skipped, Speed, Stop, Summary,
 };
 use changetape_tape::{Gap, TapeReader};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
@@ -32,12 +34,15 @@ const CLOCKS_APART_MILLIS: i64 = 5 * 60 * 1000;
 
 /// Runs `changetape replay`.
 pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    if args.dry_run {
+        return dry_run::run(args, output);
+    }
     let job = Job {
         tape: args.tape.path()?,
         sink: args.sink()?,
         base: args.base()?,
         options: args.options()?,
-        sink_options: args.sink_options(),
+        sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
     };
     let printing = job.sink == SinkAddress::Stdout;
     // Events on a terminal leave no place for a progress line among them.
@@ -114,7 +119,7 @@ impl Job<'_> {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
-            let sink = self.sink.open(&self.sink_options).await?;
+            let sink = self.sink.open(self.sink_options).await?;
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
             let _shown = progress::show(output, line(Arc::clone(&progress), speed));
@@ -218,7 +223,7 @@ fn hidden(summary: &Summary) -> Option<String> {
     })
 }
 
-fn skipped_line(skipped: &changetape_replayer::Skipped) -> String {
+fn skipped_line(skipped: &Skipped) -> String {
     format!(
         "skipped {}: {} (first at {})",
         report::events(skipped.events),
@@ -285,6 +290,7 @@ fn text(summary: &Summary) -> String {
             report::counted(summary.torn, "recorded transaction")
         ));
     }
+    lines.extend(on_error::lines(summary));
     if summary.adapted > 0 {
         lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
     }
@@ -306,18 +312,26 @@ fn text(summary: &Summary) -> String {
     lines.join("\n")
 }
 
-fn json(summary: &Summary) -> String {
-    let skipped: Vec<_> = summary
-        .skipped
-        .iter()
-        .map(|skipped| {
-            json!({
-                "reason": skipped.reason,
-                "events": skipped.events,
-                "firstSeq": skipped.first.get(),
-            })
+fn skipped_json(skipped: &[Skipped]) -> Value {
+    let skipped = skipped.iter().map(|skipped| {
+        json!({
+            "reason": skipped.reason,
+            "events": skipped.events,
+            "firstSeq": skipped.first.get(),
         })
-        .collect();
+    });
+    skipped.collect()
+}
+
+fn ended_json(ended: Ended) -> &'static str {
+    match ended {
+        Ended::AtTheEnd => "end",
+        Ended::Stopped => "stopped",
+        Ended::SinkClosed => "sinkClosed",
+    }
+}
+
+fn json(summary: &Summary) -> String {
     let divergences: Vec<_> = summary
         .divergences
         .iter()
@@ -330,11 +344,7 @@ fn json(summary: &Summary) -> String {
         })
         .collect();
     let object = json!({
-        "ended": match summary.ended {
-            Ended::AtTheEnd => "end",
-            Ended::Stopped => "stopped",
-            Ended::SinkClosed => "sinkClosed",
-        },
+        "ended": ended_json(summary.ended),
         "base": summary.base.as_ref().map(base::json),
         "startSeq": summary.range.start.get(),
         "endSeq": summary.range.end.get(),
@@ -345,8 +355,10 @@ fn json(summary: &Summary) -> String {
         "bytes": summary.bytes,
         "hidden": summary.hidden,
         "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
-        "skipped": skipped,
+        "skipped": skipped_json(&summary.skipped),
         "skippedEvents": summary.skipped_events(),
+        "refused": summary.refused,
+        "refusals": on_error::json(&summary.refusals),
         "adapted": summary.adapted,
         "inexact": summary.inexact,
         "transactions": summary.transactions,

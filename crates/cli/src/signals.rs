@@ -26,7 +26,9 @@ pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
             }
             // First, so that nothing that happens to the message is in the way.
             told.cancel();
-            tracing::info!("stopping; once more to stop at once");
+            // By itself: a message waits while a question stands on the terminal, and the end of that
+            // may be up to a task of this very thread.
+            tokio::task::spawn_blocking(|| tracing::info!("stopping; once more to stop at once"));
         }
     });
     Ok(stop)

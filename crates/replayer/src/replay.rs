@@ -168,6 +168,8 @@ fn summary(
         gaps: Vec::new(),
         hidden: tally.hidden,
         skipped: tally.skipped,
+        refused: tally.refused,
+        refusals: tally.refusals,
         adapted: tally.adapted,
         inexact: tally.inexact,
         first_inexact: tally.first_inexact,

@@ -5,8 +5,10 @@
 //! | `mongodb://…`, `mongodb+srv://…` | [`mongod`]: applies each event to a database |
 //! | `-`, `file:PATH` | [`lines`]: one public event a line, as canonical Extended JSON |
 //! | `null:` | [`null`]: takes everything and keeps nothing |
+//! | any, in a dry run | [`dry`]: takes and counts what that one would |
 
 mod address;
+pub mod dry;
 pub mod json;
 pub mod lines;
 pub mod mongod;

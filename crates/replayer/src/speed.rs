@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::Error;
 
@@ -17,6 +18,18 @@ pub enum Speed {
 impl Speed {
     /// The recorded rhythm.
     pub const ORIGINAL: Self = Self::Factor(1.0);
+
+    /// How long it takes until so much recorded time has passed; `None` where nobody waits.
+    #[must_use]
+    pub fn takes(self, recorded: Duration) -> Option<Duration> {
+        match self {
+            Self::Factor(factor) => {
+                let seconds = recorded.as_secs_f64() / factor;
+                Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+            }
+            Self::Max => None,
+        }
+    }
 }
 
 impl FromStr for Speed {
@@ -59,6 +72,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Speed>().unwrap(), speed, "{text}");
         }
+    }
+
+    #[test]
+    fn recorded_time_passes_by_the_factor() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(Speed::Factor(10.0).takes(minute), Some(Duration::from_secs(6)));
+        assert_eq!(Speed::Factor(0.5).takes(minute), Some(Duration::from_secs(120)));
+        assert_eq!(Speed::Factor(f64::MIN_POSITIVE).takes(minute), Some(Duration::MAX));
+        assert_eq!(Speed::Max.takes(minute), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a replay did: counted while it runs ([`Tally`]), told at the end ([`Summary`]).
 //!
 //! Nothing is left out in silence. Each selected event is exactly one of *delivered*,
-//! *hidden* or *skipped* (or comes after where the replay ended). Of those delivered, some
-//! may have been *adapted*, *inexact* or *divergent*, which only a database as a sink can
+//! *hidden*, *skipped* or *refused* (or comes after where the replay ended). Of those delivered,
+//! some may have been *adapted*, *inexact* or *divergent*, which only a database as a sink can
 //! tell.
 
 use std::borrow::Cow;
@@ -14,8 +14,9 @@ use changetape_tape::Gap;
 use hdrhistogram::Histogram;
 
 use crate::Restored;
+use crate::sink::mongod::RefusedEvent;
 
-/// How many divergences are listed one by one; the rest are only counted.
+/// How many divergences, and how many refusals, are listed one by one; the rest are only counted.
 const LISTED: usize = 10;
 
 /// Why events are skipped that cannot be read.
@@ -95,6 +96,10 @@ pub struct Summary {
     pub hidden: u64,
     /// Events left out because they could not be delivered, by reason.
     pub skipped: Vec<Skipped>,
+    /// Events left out because the target refused them, where that was chosen.
+    pub refused: u64,
+    /// The first of them, with the target's answers.
+    pub refusals: Vec<RefusedEvent>,
     /// Events whose effect was there already, in whole or in part: a document inserted that
     /// was there (it was replaced), deleted that was gone, replaced that was missing; a
     /// collection or an index that was already so. The result is as recorded.
@@ -131,6 +136,7 @@ impl Summary {
     #[must_use]
     pub fn is_faithful(&self) -> bool {
         self.skipped.is_empty()
+            && self.refused == 0
             && self.divergent == 0
             && self.inexact == 0
             && self.crossed().next().is_none()
@@ -139,6 +145,13 @@ impl Summary {
     /// The gaps that were crossed.
     pub fn crossed(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| gap.at < self.reached)
+    }
+
+    /// How much recorded time lies between the first and the last event delivered.
+    #[must_use]
+    pub fn recorded(&self) -> Duration {
+        let span = self.tape_time.map(|(first, last)| last.as_millis().abs_diff(first.as_millis()));
+        Duration::from_millis(span.unwrap_or(0))
     }
 
     /// How many events were skipped, whatever the reason.
@@ -163,6 +176,10 @@ pub struct Tally {
     pub hidden: u64,
     /// See [`Summary::skipped`].
     pub skipped: Vec<Skipped>,
+    /// See [`Summary::refused`].
+    pub refused: u64,
+    /// See [`Summary::refusals`].
+    pub refusals: Vec<RefusedEvent>,
     /// See [`Summary::adapted`].
     pub adapted: u64,
     /// See [`Summary::inexact`].
@@ -196,6 +213,12 @@ impl Tally {
     /// The event cannot be delivered.
     pub fn skip(&mut self, seq: Seq, reason: impl Into<Cow<'static, str>>) {
         self.add_skipped(Skipped { reason: reason.into(), events: 1, first: seq });
+    }
+
+    /// The target refused the event, and it is left out. Whether it is listed, too.
+    pub fn refuse(&mut self, event: RefusedEvent) -> bool {
+        self.refused += 1;
+        self.list_refusal(event)
     }
 
     /// The effect of so many events was there already.
@@ -235,13 +258,10 @@ impl Tally {
         self.divergences.len() < LISTED
     }
 
-    /// How many events were not delivered.
+    /// Events that the sink has dealt with and not delivered.
     pub(crate) fn left_out(&self) -> u64 {
-        self.hidden + self.skipped_events()
-    }
-
-    pub(crate) fn skipped_events(&self) -> u64 {
-        self.skipped.iter().map(|skipped| skipped.events).sum()
+        let skipped: u64 = self.skipped.iter().map(|skipped| skipped.events).sum();
+        self.hidden + skipped + self.refused
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -253,8 +273,20 @@ impl Tally {
         self.transactions += other.transactions;
         self.torn += other.torn;
         self.first_torn = self.first_torn.into_iter().chain(other.first_torn).min();
+        self.refused += other.refused;
+        other.refusals.into_iter().for_each(|event| {
+            self.list_refusal(event);
+        });
         other.skipped.into_iter().for_each(|skipped| self.add_skipped(skipped));
         other.divergences.into_iter().for_each(|divergence| self.list(divergence));
+    }
+
+    fn list_refusal(&mut self, event: RefusedEvent) -> bool {
+        let listed = self.refusals.len() < LISTED;
+        if listed {
+            self.refusals.push(event);
+        }
+        listed
     }
 
     fn add_skipped(&mut self, more: Skipped) {
@@ -326,7 +358,7 @@ mod tests {
             tally.skipped[0],
             Skipped { reason: "unknown".into(), events: 2, first: Seq::new(2) }
         );
-        assert_eq!(tally.skipped_events(), 3);
+        assert_eq!(tally.left_out(), 3);
     }
 
     #[test]

@@ -35,8 +35,10 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --base --speed max
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
+  changetape replay orders.tape mongodb://localhost:27018 --speed 10x --dry-run
 
-Exits with 3 if an event was skipped or met a target in another state than the tape tells.")]
+Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
+the tape tells.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -69,6 +71,15 @@ pub(crate) struct ReplayArgs {
     )]
     speed: Speed,
 
+    /// Deliver nothing, and tell what would be delivered, and how long it would take. No connection
+    /// is made and no file
+    #[arg(
+        long,
+        env = "CHANGETAPE_DRY_RUN",
+        value_parser = parse::switch,
+        help_heading = "Delivery"
+    )]
+    pub(crate) dry_run: bool,
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable
     #[arg(
@@ -121,6 +132,16 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     workers: u16,
+    /// What to do about an event that the target refuses
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value_t,
+        env = "CHANGETAPE_ON_ERROR",
+        help_heading = "Delivery"
+    )]
+    pub(crate) on_error: OnErrorArg,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -183,6 +204,18 @@ impl From<TransactionsArg> for Transactions {
             TransactionsArg::Off => Self::Off,
         }
     }
+}
+
+/// See [`OnError`](mongod::OnError).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnErrorArg {
+    /// End there
+    #[default]
+    Stop,
+    /// Leave it out; it is counted, and listed at the end
+    Skip,
+    /// Ask on the terminal
+    Ask,
 }
 
 /// Which events of a tape take part.
@@ -286,6 +319,7 @@ impl ReplayArgs {
             order: self.order.into(),
             transactions: self.transactions.into(),
             workers: NonZeroUsize::new(self.workers.into()),
+            ..SinkOptions::default()
         }
     }
 }

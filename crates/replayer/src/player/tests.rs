@@ -309,7 +309,7 @@ fn skipped_events_are_not_delivered_ones() {
         script.skips = Some(13);
     });
     assert_eq!(played.delivered, 19);
-    assert_eq!(played.tally.skipped_events(), 1);
+    assert_eq!(played.tally.left_out(), 1);
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! `SinkAddress`: a sink as the command line names it.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use std::{fmt, io};
 
 use changetape_deployment::{Deployment, redact};
 
 use super::Sink;
+use super::dry::{DryRun, DrySink};
 use super::lines::{LinesSink, Overwrite, Shown};
-use super::mongod::{MongodSink, Order, Transactions};
+use super::mongod::{MongodSink, OnError, Order, Transactions, Unsent};
 use super::null::NullSink;
 use crate::Error;
 
@@ -29,7 +30,7 @@ pub enum SinkAddress {
 }
 
 /// How a sink is to deliver; each sink takes of it what concerns it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct SinkOptions {
     /// Which events are printed.
     pub shown: Shown,
@@ -43,6 +44,10 @@ pub struct SinkOptions {
     pub transactions: Transactions,
     /// How many transactions apply events to a database at the same time.
     pub workers: Option<NonZeroUsize>,
+    /// What is done about an event that a database refuses.
+    pub on_error: OnError,
+    /// Deliver nothing, and count here what would be delivered.
+    pub dry_run: Option<DryRun>,
 }
 
 impl SinkAddress {
@@ -57,18 +62,23 @@ impl SinkAddress {
         }
     }
 
-    /// Opens the sink: connects to the deployment, creates the file.
+    /// Opens the sink: connects to the deployment, creates the file; neither in a dry run.
     ///
     /// # Errors
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
     /// [`Error::Write`] if the file cannot be created.
-    pub async fn open(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage, order, transactions, workers } = *options;
+    pub async fn open(&self, options: SinkOptions) -> Result<Box<dyn Sink>, Error> {
+        let SinkOptions { shown, overwrite, max_outage, order, transactions, .. } = options;
+        let SinkOptions { workers, on_error, dry_run, .. } = options;
+        if let Some(run) = dry_run {
+            return Ok(Box::new(DrySink::new(self.rehearse(shown, overwrite)?, run)));
+        }
         Ok(match self {
             Self::Mongodb(uri) => {
                 let deployment = Deployment::connect(uri).await.map_err(Error::deployment)?;
                 let sink = MongodSink::new(deployment).await?;
-                let mut sink = sink.with_order(order).with_transactions(transactions);
+                let sink = sink.with_order(order).with_transactions(transactions);
+                let mut sink = sink.with_on_error(on_error);
                 if let Some(max_outage) = max_outage {
                     sink = sink.with_max_outage(max_outage);
                 }
@@ -79,6 +89,22 @@ impl SinkAddress {
             }
             Self::Stdout => Box::new(LinesSink::stdout(shown)),
             Self::File(path) => Box::new(LinesSink::create(path, overwrite, shown)?),
+            Self::Null => Box::new(NullSink),
+        })
+    }
+}
+
+impl SinkAddress {
+    /// The sink with nowhere to deliver to.
+    fn rehearse(&self, shown: Shown, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
+        Ok(match self {
+            Self::Mongodb(_) => Box::new(Unsent::default()),
+            Self::File(path) if overwrite == Overwrite::Never && path.exists() => {
+                return Err(Error::FileExists { path: path.clone() });
+            }
+            Self::Stdout | Self::File(_) => {
+                Box::new(LinesSink::new(io::sink(), self.to_string(), shown))
+            }
             Self::Null => Box::new(NullSink),
         })
     }

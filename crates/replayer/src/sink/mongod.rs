@@ -4,6 +4,7 @@
 //! due events ─┬► window (few commands) ─► transact (sessions, all or nothing) ─┬─► reply ─► tally
 //!             ├► run (one command) ─────► target (one session, retries) ───────┤
 //!             └► definition (DDL: one event, its own commands) ────────────────┘
+//!                          what the target refuses ─► refused (end, leave out, ask)
 //! base ────────► restore (before the first event) ──────────────────────────┘
 //! ```
 //! | event | command | if the target is in another state |
@@ -37,12 +38,15 @@
 //! such record: there a broken connection ends the replay ([`TargetError::Interrupted`]).
 
 mod atomic;
+mod define;
 mod definition;
 mod error;
 mod identity;
+mod in_runs;
 mod progress;
 mod public_update;
 mod recorded;
+mod refused;
 mod reply;
 mod restore;
 mod run;
@@ -50,30 +54,32 @@ mod settle;
 mod statement;
 mod target;
 mod transact;
+mod unsent;
 mod window;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use changetape_core::{Namespace, OperationType, Seq};
+use changetape_core::{ChangeEvent, Namespace, OperationType, Seq};
 use changetape_deployment::{Deployment, Topology};
 use changetape_tape::Metadata;
 
 use super::{Sink, Taken, deliver_in_parts};
 use crate::page::{LongTransaction, Outgoing};
-use crate::summary::{Divergence, Tally};
+use crate::summary::Tally;
 use crate::{Coverage, Error, Progress, Restoration, Restored, Stop, Transaction};
 use atomic::Recorded;
 pub use error::TargetError;
 use progress::Kept;
 use recorded::Front;
 pub use recorded::Transactions;
-use reply::Reply;
+pub use refused::{Answer, Ask, OnError, RefusedEvent};
 pub use restore::RestoreError;
-use run::{Run, Terms};
-use statement::{Effect, Form};
-use target::{Target, Trouble};
+use run::MAX_STATEMENTS;
+use statement::Form;
+use target::Target;
+pub(super) use unsent::Unsent;
 pub use window::Order;
 use window::Regrouping;
 
@@ -94,6 +100,9 @@ pub struct MongodSink {
     workers: usize,
     /// How far the replay has come, if the target is to keep it.
     progress: Option<Kept>,
+    on_error: OnError,
+    /// How many events go into one command of a run: fewer after one was refused as a whole.
+    at_most: usize,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -102,6 +111,8 @@ struct Subject {
     seq: Seq,
     operation: OperationType,
     namespace: Namespace,
+    /// Where the transaction begins that it is applied in, if that is a recorded one.
+    transaction: Option<Seq>,
 }
 
 /// Why an event was not dealt with.
@@ -128,9 +139,17 @@ impl MongodSink {
         let sharded = deployment.topology() == Topology::Sharded;
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
-        let (order, recorded) = (Order::default(), Transactions::default());
-        let (regrouping, workers) = (HashMap::new(), WORKERS.into());
-        Ok(Self { target, form, order, recorded, regrouping, workers, progress: None })
+        Ok(Self {
+            target,
+            form,
+            order: Order::default(),
+            recorded: Transactions::default(),
+            regrouping: HashMap::new(),
+            workers: WORKERS.into(),
+            progress: None,
+            on_error: OnError::default(),
+            at_most: MAX_STATEMENTS,
+        })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
@@ -158,6 +177,13 @@ impl MongodSink {
     #[must_use]
     pub fn with_workers(mut self, workers: NonZeroUsize) -> Self {
         self.workers = workers.get();
+        self
+    }
+
+    /// What is done about an event that the target refuses; the replay ends there unless told.
+    #[must_use]
+    pub fn with_on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
         self
     }
 
@@ -212,149 +238,20 @@ impl MongodSink {
             }
         }
     }
-
-    /// Applies as many events, from the first on, which changes a document, as one command takes.
-    fn run(&mut self, due: &[Outgoing<'_>], tally: &mut Tally, stop: &Stop) -> Result<usize, Halt> {
-        let Some(subject) = due.first().map(Subject::of).transpose()?.flatten() else {
-            return Ok(due.len());
-        };
-        let mut prepared = 0;
-        loop {
-            let taken = self.change(due, &subject, &mut prepared, tally, stop)?;
-            if let Some(last) = taken.checked_sub(1) {
-                let seq = due.get(last).map_or(subject.seq, |last| last.seq);
-                self.keep_progress(&Subject { seq, ..subject }, stop)?;
-                return Ok(taken);
-            }
-        }
-    }
-
-    /// Runs the command of one event that is not about documents.
-    fn define(
-        &mut self,
-        outgoing: &Outgoing<'_>,
-        subject: &Subject,
-        tally: &mut Tally,
-        stop: &Stop,
-    ) -> Result<(), Halt> {
-        use definition::{Found, Plan};
-        self.regrouping.clear();
-        let quorum = self.target.quorum();
-        let plan =
-            definition::plan(&outgoing.event, &subject.operation, &subject.namespace, quorum);
-        let commands = match plan.map_err(Error::event(subject.seq))? {
-            Plan::Commands(commands) => commands,
-            Plan::Skip(reason) => {
-                tally.skip(subject.seq, reason);
-                return Ok(());
-            }
-        };
-        let mut already_so = false;
-        for command in commands {
-            let found = definition::execute(&mut self.target, &command, &subject.namespace, stop);
-            match found.map_err(|trouble| self.failure(subject, trouble))? {
-                Found::AsExpected => {}
-                Found::AlreadySo => already_so = true,
-                Found::Divergent(found) => {
-                    tally.diverge(1);
-                    let (seq, namespace) = (subject.seq, subject.namespace.clone());
-                    tally.list(Divergence { seq, namespace, found });
-                }
-            }
-        }
-        tally.adapt(u64::from(already_so));
-        Ok(())
-    }
-
-    /// Runs one command's worth of document changes; 0 taken if they have to be offered
-    /// again, in another form or because more statements of the first are `prepared`.
-    fn change(
-        &mut self,
-        due: &[Outgoing<'_>],
-        subject: &Subject,
-        prepared: &mut usize,
-        tally: &mut Tally,
-        stop: &Stop,
-    ) -> Result<usize, Halt> {
-        let mut run = Run::gather(due, &subject.namespace, self.form, *prepared)?;
-        let number = self.target.next_transaction();
-        let command = run.command(Terms::Alone(number)).map_err(Error::event(subject.seq))?;
-        let db = &subject.namespace.db;
-        let reply = self.target.write(db, &command, stop);
-        let reply = reply.map_err(|trouble| self.failure(subject, trouble))?;
-        let reply = Reply::read(&reply).ok_or_else(|| self.nonsense(subject, &reply))?;
-        let done = match reply.first_error() {
-            None => run.planned().len(),
-            Some(error) if run.is_insert() && error.is_taken_id() => {
-                // A re-run, or a tape that begins earlier than the target's data ends.
-                self.form.documents_exist = true;
-                error.index
-            }
-            Some(error) => {
-                let at = run.planned().get(error.index).and_then(|planned| due.get(planned.event));
-                let subject = match at {
-                    Some(outgoing) => Subject::of(outgoing)?.unwrap_or_else(|| subject.clone()),
-                    None => subject.clone(),
-                };
-                return Err(self.failure(&subject, Trouble::Refused(error.refusal.clone())));
-            }
-        };
-        let planned = run.planned().get(..done).unwrap_or_default();
-        if planned.iter().any(|planned| planned.effect == Effect::Prepare) {
-            // Alone in its run. If its document is missing, the event's `Update` will say so.
-            *prepared += 1;
-            return Ok(0);
-        }
-        self.settle(planned, &reply, subject, tally, stop)?;
-        Ok(planned.last().map_or(0, |last| last.event + 1))
-    }
-
-    fn failure(&self, subject: &Subject, trouble: Trouble) -> Halt {
-        let Subject { seq, operation, namespace } = subject.clone();
-        let error = match trouble {
-            Trouble::Stopped => return Halt::Stopped,
-            Trouble::Refused(refusal) => {
-                let hosts = self.target.hosts().to_owned();
-                TargetError::Refused { hosts, operation, seq, namespace, refusal }
-            }
-            Trouble::Failed(source) => TargetError::Failed { operation, seq, namespace, source },
-            Trouble::Away { waited, source } => TargetError::Away { seq, waited, source },
-            Trouble::Interrupted(source) => TargetError::Interrupted { seq, source },
-        };
-        Error::Target(Box::new(error)).into()
-    }
-
-    fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
-        nonsense(self.target.hosts(), subject, reply)
-    }
-
-    /// Keeps that an event is applied, and everything before it, if progress is kept.
-    fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
-        let Some(progress) = &self.progress else { return Ok(()) };
-        let kept = progress.keep(&mut self.target, done.seq.next(), stop);
-        kept.map_err(|trouble| self.failure(done, trouble))
-    }
 }
 
 /// What an event is about that changes something. One that is a part of an event is skipped.
 fn changing(outgoing: &Outgoing<'_>, tally: &mut Tally) -> Result<Option<Subject>, Error> {
-    if outgoing.event.document("splitEvent").map_err(Error::event(outgoing.seq))?.is_some() {
-        tally.skip(outgoing.seq, "the server split the event, and parts are not put together yet");
+    if let Some(reason) = split(&outgoing.event).map_err(Error::event(outgoing.seq))? {
+        tally.skip(outgoing.seq, reason);
         return Ok(None);
     }
     Subject::of(outgoing)
 }
 
-fn nonsense(hosts: &str, subject: &Subject, reply: &bson::Document) -> Error {
-    let Subject { seq, operation, .. } = subject.clone();
-    let answer = reply.to_string().chars().take(300).collect();
-    Error::Target(Box::new(TargetError::Answer { hosts: hosts.to_owned(), operation, seq, answer }))
-}
-
 impl Sink for MongodSink {
     fn begin(&mut self, tape: &Metadata) -> Result<(), Error> {
-        let full_document = tape.stream.full_document.as_deref();
-        self.form.post_images = matches!(full_document, Some("required" | "whenAvailable"));
+        self.form.post_images = post_images(tape);
         Ok(())
     }
 
@@ -426,6 +323,17 @@ impl Sink for MongodSink {
     }
 }
 
+/// Why an event that the server had to split is skipped; `None` if it is whole.
+fn split(event: &ChangeEvent<'_>) -> Result<Option<&'static str>, changetape_core::Error> {
+    let is_part = event.document("splitEvent")?.is_some();
+    Ok(is_part.then_some("the server split the event, and parts are not put together yet"))
+}
+
+/// Whether `fullDocument` of an update is its post-image.
+fn post_images(tape: &Metadata) -> bool {
+    matches!(tape.stream.full_document.as_deref(), Some("required" | "whenAvailable"))
+}
+
 impl Subject {
     /// What an event is about; `None` if it is about nothing (`invalidate`).
     fn of(outgoing: &Outgoing<'_>) -> Result<Option<Self>, Error> {
@@ -441,6 +349,6 @@ impl Subject {
             None if matches!(operation, OperationType::Other(_)) => Namespace::database(""),
             None => return Err(bad(changetape_core::Error::MissingField { field: "ns" })),
         };
-        Ok(Some(Self { seq: outgoing.seq, operation, namespace }))
+        Ok(Some(Self { seq: outgoing.seq, operation, namespace, transaction: None }))
     }
 }

@@ -5,7 +5,8 @@
 //! ```
 //! It is tried as windows are, in few commands. Where a document is missing or something is refused,
 //! it is tried once more with a command for each event, which tells which one it is; one that is
-//! missing is counted, one that is refused ends the replay, and nothing of the transaction is there.
+//! missing is counted. One that is refused ends the replay, and nothing of the transaction is there; or
+//! it is left out, and all others are there at once.
 //! Its events may be more than memory has room for: they are read again for each attempt.
 //!
 //! A transaction may create collections and indexes. They are created before it, and empty: a target
@@ -14,18 +15,22 @@
 //! What no transaction takes (a capped collection; more than the target has time or room for) is
 //! applied as other events are, and told as *torn*.
 
+use std::collections::BTreeSet;
+
 use changetape_core::Seq;
 use changetape_deployment::Refusal;
 
+use super::error::nonsense;
 use super::progress::{self, Kept};
 use super::recorded::Transactions;
+use super::refused::Resolved;
 use super::reply::Reply;
 use super::run::Terms;
 use super::settle::{MISSING, tell};
 use super::statement::Form;
 use super::target::{Broken, Steps, Trouble, Verdict};
 use super::window::{Group, Order, Regrouping, Rules, Window};
-use super::{Halt, MongodSink, Subject, changing, nonsense};
+use super::{Halt, MongodSink, Subject, changing, split};
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::{Divergence, Tally};
 use crate::{Error, Stop};
@@ -101,9 +106,9 @@ impl MongodSink {
         let Some((first, last)) = self.define_first(recorded, tally, stop)? else {
             return Ok(());
         };
-        let mut care = Care::Grouped;
+        let (mut care, mut left_out) = (Care::Grouped, BTreeSet::new());
         loop {
-            let stepped = self.try_transaction(recorded, care, last, tally, stop);
+            let stepped = self.try_transaction(recorded, care, &left_out, last, tally, stop);
             let stepped = stepped.map_err(|trouble| self.failure(&first, trouble))?;
             match stepped.unwrap_or_else(Outcome::Impossible) {
                 Outcome::Done(told, form) => {
@@ -115,7 +120,10 @@ impl MongodSink {
                 Outcome::Taken => self.form.documents_exist = true,
                 Outcome::Look => care = Care::OneByOne,
                 Outcome::Refused(at, refusal) => {
-                    return Err(self.failure(&at, Trouble::Refused(refusal)));
+                    let at = Subject { transaction: Some(first.seq), ..at };
+                    if self.refused(&at, refusal, tally, stop)? == Resolved::LeftOut {
+                        left_out.insert(at.seq);
+                    }
                 }
                 Outcome::Impossible(reason) => {
                     let at = first.seq;
@@ -137,13 +145,16 @@ impl MongodSink {
         stop: &Stop,
     ) -> Result<Option<(Subject, Seq)>, Halt> {
         let mut ends: Option<(Subject, Seq)> = None;
+        let mut begins = None;
         recorded.try_each(|events| {
             for outgoing in events {
+                let transaction = Some(*begins.get_or_insert(outgoing.seq));
                 let Some(subject) = changing(outgoing, tally)? else { continue };
                 if subject.operation.is_document_change() {
                     let (first, _) = ends.take().unwrap_or((subject, outgoing.seq));
                     ends = Some((first, outgoing.seq));
                 } else {
+                    let subject = Subject { transaction, ..subject };
                     self.define(outgoing, &subject, tally, stop)?;
                 }
             }
@@ -156,6 +167,7 @@ impl MongodSink {
         &mut self,
         recorded: &Recorded<'_>,
         care: Care,
+        left_out: &BTreeSet<Seq>,
         last: Seq,
         tally: &Tally,
         stop: &Stop,
@@ -168,7 +180,8 @@ impl MongodSink {
         target.transact_in_steps(
             |steps| {
                 let (told, form) = (Tally::default(), rules.form);
-                let attempt = Attempt { hosts: &hosts, rules, care, lists, told, form };
+                let hosts = &hosts;
+                let attempt = Attempt { hosts, rules, care, left_out, lists, told, form };
                 attempt.run(recorded, progress.as_ref(), last, steps)
             },
             stop,
@@ -202,6 +215,8 @@ struct Attempt<'a> {
     hosts: &'a str,
     rules: Rules,
     care: Care,
+    /// What was refused before.
+    left_out: &'a BTreeSet<Seq>,
     /// Whether divergences are still listed one by one.
     lists: bool,
     told: Tally,
@@ -241,7 +256,11 @@ impl Attempt<'_> {
         steps: &mut Steps<'_>,
     ) -> Result<Option<Outcome>, Broken> {
         let mut left = events;
-        while !left.is_empty() {
+        while let Some(first) = left.first() {
+            if self.left_out.contains(&first.seq) {
+                left = left.get(1..).unwrap_or_default();
+                continue;
+            }
             let reach = if self.care == Care::OneByOne { 1 } else { left.len() };
             let reach = left.get(..reach).unwrap_or(left);
             let window =
@@ -313,6 +332,6 @@ impl Attempt<'_> {
 /// Whether an event was dealt with before: it changes no document, or is only a part of an event.
 fn is_done(outgoing: &Outgoing<'_>) -> Result<bool, Error> {
     let bad = Error::event(outgoing.seq);
-    let is_part = outgoing.event.document("splitEvent").map_err(&bad)?.is_some();
+    let is_part = split(&outgoing.event).map_err(&bad)?.is_some();
     Ok(is_part || !outgoing.event.operation_type().map_err(&bad)?.is_document_change())
 }

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use changetape_core::{Namespace, OperationType, Seq};
-use changetape_deployment::Refusal;
 use thiserror::Error;
+
+use super::target::Trouble;
+use super::{Halt, MongodSink, RefusedEvent, Subject};
+use crate::Error;
 
 /// An event that could not be applied. Every message says up to where the target is right.
 #[derive(Debug, Error)]
@@ -12,20 +15,15 @@ use thiserror::Error;
 pub enum TargetError {
     /// The target understood and said no.
     #[error(
-        "{hosts} refused the {operation} at {seq} on {namespace}: {refusal}; \
-         everything before {seq} is applied"
+        "{hosts} refused {event}{}; {}",
+        event.advice().map(|advice| format!(": {advice}")).unwrap_or_default(),
+        event.what_now()
     )]
     Refused {
         /// `host:port`, comma-separated.
         hosts: String,
-        /// The event's operation.
-        operation: OperationType,
-        /// The event.
-        seq: Seq,
-        /// Where it was to be applied.
-        namespace: Namespace,
-        /// The target's answer.
-        refusal: Refusal,
+        /// The event, and the target's answer.
+        event: Box<RefusedEvent>,
     },
     /// Something that waiting does not mend.
     #[error(
@@ -86,11 +84,41 @@ impl TargetError {
     #[must_use]
     pub fn seq(&self) -> Seq {
         match self {
-            Self::Refused { seq, .. }
-            | Self::Failed { seq, .. }
+            Self::Refused { event, .. } => event.transaction.unwrap_or(event.seq),
+            Self::Failed { seq, .. }
             | Self::Away { seq, .. }
             | Self::Interrupted { seq, .. }
             | Self::Answer { seq, .. } => *seq,
         }
     }
+}
+
+impl MongodSink {
+    /// Names a failure after the event that it is, or begins with.
+    pub(super) fn failure(&self, subject: &Subject, trouble: Trouble) -> Halt {
+        let Subject { seq, operation, namespace, .. } = subject.clone();
+        let error = match trouble {
+            Trouble::Stopped => return Halt::Stopped,
+            Trouble::Refused(refusal) => {
+                let event = Box::new(subject.refused(refusal));
+                TargetError::Refused { hosts: self.target.hosts().to_owned(), event }
+            }
+            Trouble::Failed(source) => TargetError::Failed { operation, seq, namespace, source },
+            Trouble::Away { waited, source } => TargetError::Away { seq, waited, source },
+            Trouble::Interrupted(source) => TargetError::Interrupted { seq, source },
+        };
+        Error::Target(Box::new(error)).into()
+    }
+
+    /// Names an answer that makes no sense.
+    pub(super) fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
+        nonsense(self.target.hosts(), subject, reply)
+    }
+}
+
+/// The same, of a target with these hosts.
+pub(super) fn nonsense(hosts: &str, subject: &Subject, reply: &bson::Document) -> Error {
+    let Subject { seq, operation, .. } = subject.clone();
+    let answer = reply.to_string().chars().take(300).collect();
+    Error::Target(Box::new(TargetError::Answer { hosts: hosts.to_owned(), operation, seq, answer }))
 }

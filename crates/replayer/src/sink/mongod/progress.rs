@@ -18,6 +18,7 @@ use changetape_core::{Namespace, Seq};
 
 use super::reply::{Reply, whole};
 use super::target::{Target, Trouble, batch, majority};
+use super::{Halt, MongodSink, Subject};
 use crate::resume::Coverage;
 use crate::{Error, Stop};
 
@@ -94,5 +95,14 @@ fn write(target: &mut Target, mut command: RawDocumentBuf, stop: &Stop) -> Resul
     match Reply::read(&reply).as_ref().and_then(Reply::first_error) {
         Some(error) => Err(Trouble::Refused(error.refusal.clone())),
         None => Ok(()),
+    }
+}
+
+impl MongodSink {
+    /// Keeps that an event is applied, and everything before it, if progress is kept.
+    pub(super) fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        let kept = progress.keep(&mut self.target, done.seq.next(), stop);
+        kept.map_err(|trouble| self.failure(done, trouble))
     }
 }

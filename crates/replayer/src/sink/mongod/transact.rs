@@ -16,6 +16,7 @@ use super::atomic::Recorded;
 use super::recorded::{self, Front, Transactions};
 use super::reply::{Reply, WriteError};
 use super::run::{Run, Terms};
+use super::target::Trouble;
 use super::window::{Order, Regrouping, Rules, Share, Window};
 use super::{Halt, MongodSink, Subject, progress};
 use crate::page::Outgoing;
@@ -247,14 +248,16 @@ impl MongodSink {
         if let Some(known) = self.regrouping.get(ns) {
             return Ok(*known);
         }
-        let collection = self.target.collection(ns, stop);
-        let found = match collection.map_err(|trouble| self.failure(subject, trouble))? {
-            Some(collection) => {
+        let found = match self.target.collection(ns, stop) {
+            Ok(Some(collection)) => {
                 let indexes = self.target.indexes(ns, stop);
                 let indexes = indexes.map_err(|trouble| self.failure(subject, trouble))?;
                 Regrouping::of(&collection, &indexes)
             }
-            None => Regrouping::Free,
+            Ok(None) => Regrouping::Free,
+            // Who may not look may not write either, which is to be said of an event.
+            Err(Trouble::Refused(_)) => return Ok(Regrouping::Alone),
+            Err(trouble) => return Err(self.failure(subject, trouble)),
         };
         self.regrouping.insert(ns.clone(), found);
         Ok(found)

@@ -1,0 +1,148 @@
+//! `--dry-run`: what a replay would deliver, and how long it would take.
+
+use std::fmt::Write as _;
+
+use changetape_replayer::sink::dry::{Counted, DryRun};
+use changetape_replayer::{Ended, Extent, ReplayOptions, Resume, SinkOptions, Speed, Summary};
+use serde_json::{Value, json};
+
+use super::{Job, crossed_line, ended_json, exit, hidden, nothing, skipped_json, skipped_line};
+use crate::args::{Format, OutputArgs, ReplayArgs};
+use crate::exit::{Exit, Usage};
+use crate::{info, report};
+
+/// Runs a replay that delivers nothing.
+pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let options = args.options()?;
+    if options.resume == Resume::WhereItEnded {
+        let sentence = "--dry-run asks no target, so it cannot tell what --resume goes on with: \
+                        give --start instead";
+        return Err(Usage::new(sentence).into());
+    }
+    let (speed, counted) = (options.speed, DryRun::default());
+    let sink = args.sink()?;
+    let to = sink.to_string();
+    let job = Job {
+        tape: args.tape.path()?,
+        sink,
+        base: args.base()?,
+        // Nobody waits for what does not leave.
+        options: ReplayOptions { speed: Speed::Max, ..options },
+        sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
+    };
+    let summary = job.play(output)?;
+    let counted = counted.counted();
+    report::print(&match output.format {
+        Format::Text => text(&summary, &counted, speed, &to),
+        Format::Json => json(&summary, &counted, speed).to_string(),
+    })?;
+    Ok(exit(&summary))
+}
+
+fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    if summary.ended == Ended::Stopped {
+        line(format!("stopped before {}; this is what comes before it", summary.reached));
+    }
+    if let Some(base) = &summary.base {
+        line(format!(
+            "would restore a base of {} ({}) of {} first",
+            report::counted(base.documents, "document"),
+            report::bytes(base.bytes),
+            report::collections(base.collections),
+        ));
+    }
+    if summary.selected == 0 {
+        if summary.base.is_none_or(|base| base.extent == Extent::Whole) {
+            line(nothing(summary));
+        }
+        return text;
+    }
+    line(format!(
+        "would replay {} ({}) into {to}",
+        report::events(summary.delivered),
+        report::bytes(counted.bytes)
+    ));
+    let transactions = counted.transactions;
+    if transactions.count > 0 {
+        line(format!(
+            "of them {} in {}, up to {} in one",
+            report::events(transactions.events),
+            report::counted(transactions.count, "transaction"),
+            report::count(transactions.largest)
+        ));
+    }
+    if let Some((first, last)) = summary.tape_time {
+        let recorded = report::duration(summary.recorded());
+        let takes = match speed.takes(summary.recorded()) {
+            Some(takes) => format!("{} at {speed}", report::duration(takes)),
+            None => "as long as the sink takes".to_owned(),
+        };
+        line(format!("would take {takes}; recorded from {first} to {last} ({recorded})"));
+    }
+    if summary.repaired_times > 0 {
+        line(format!(
+            "{} with a recorded time that went backwards",
+            report::events(summary.repaired_times)
+        ));
+    }
+    hidden(summary).into_iter().for_each(&mut line);
+    summary.crossed().map(crossed_line).for_each(&mut line);
+    summary.skipped.iter().map(skipped_line).for_each(&mut line);
+    if let Some(first) = summary.first_inexact {
+        line(format!(
+            "{} in the public form, which does not say everything (first at {first})",
+            report::events(summary.inexact)
+        ));
+    }
+    let operations = counted.operations.iter().map(|(operation, &events)| (operation, events));
+    info::list(&mut text, "operations", operations, 0);
+    let namespaces = counted.namespaces.iter().map(|(namespace, &events)| (namespace, events));
+    info::list(&mut text, "namespaces", namespaces, 0);
+    text
+}
+
+fn json(summary: &Summary, counted: &Counted, speed: Speed) -> Value {
+    let transactions = counted.transactions;
+    json!({
+        "dryRun": true,
+        "ended": ended_json(summary.ended),
+        "base": summary.base.map(|base| json!({
+            "collections": base.collections,
+            "documents": base.documents,
+            "bytes": base.bytes,
+        })),
+        "startSeq": summary.range.start.get(),
+        "endSeq": summary.range.end.get(),
+        "reachedSeq": summary.reached.get(),
+        "read": summary.read,
+        "selected": summary.selected,
+        "events": summary.delivered,
+        "bytes": counted.bytes,
+        "operations": info::counts(counted.operations.iter()),
+        "namespaces": info::counts(counted.namespaces.iter()),
+        "transactions": {
+            "count": transactions.count,
+            "events": transactions.events,
+            "largest": transactions.largest,
+        },
+        "hidden": summary.hidden,
+        "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
+        "skipped": skipped_json(&summary.skipped),
+        "skippedEvents": summary.skipped_events(),
+        "inexact": summary.inexact,
+        "repairedTimes": summary.repaired_times,
+        "untimed": summary.untimed,
+        "tapeTime": summary.tape_time.map(|(first, last)| json!({
+            "first": first.to_string(),
+            "last": last.to_string(),
+        })),
+        "recordedSeconds": summary.recorded().as_secs_f64(),
+        "speed": speed.to_string(),
+        "takesSeconds": speed.takes(summary.recorded()).map(|takes| takes.as_secs_f64()),
+    })
+}
