@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use changetape_core::{Namespace, raw};
 
@@ -44,6 +45,11 @@ impl<'a> Comparing<'a> {
     pub(super) fn next_pass(&mut self) -> u64 {
         self.comparison.passes += 1;
         self.comparison.passes
+    }
+
+    /// So long it took to compute what a part has to be.
+    pub(super) fn has_read(&mut self, took: Duration) {
+        self.comparison.reading += took;
     }
 
     pub(super) fn done(mut self) -> Comparison {
