@@ -12,11 +12,12 @@ use std::time::Duration;
 use changetape_core::{Seq, WallTime};
 
 use crate::clock::{Clock, Instant, Waited};
-use crate::page::{Outgoing, Page};
+use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::page::{Item, Outgoing, Page};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
-use crate::summary::{Ended, LatenessRecorder, Tally};
-use crate::{Error, Offset, Pacer, Progress, Speed, Stop};
+use crate::summary::{Ended, Tally};
+use crate::{Error, Pacer, Progress, Speed, Stop};
 
 /// The most events that are offered to a sink at once.
 const MAX_OFFER_EVENTS: usize = 4096;
@@ -48,13 +49,14 @@ pub(crate) struct Played {
     pub(crate) tape_time: Option<(WallTime, WallTime)>,
     pub(crate) elapsed: Duration,
     pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) lag: Option<LagRecorder>,
     pub(crate) tally: Tally,
 }
 
 /// What comes next.
 enum Next {
-    /// An event, and where it lies in time.
-    At(Offset),
+    /// An event.
+    At(Item),
     /// Nothing; why.
     None(Ended),
 }
@@ -65,6 +67,13 @@ struct Due {
     at: Instant,
     time: WallTime,
     len: usize,
+}
+
+/// When the sink got events for the first time and the last, and when it had taken them.
+struct Moments {
+    handed: Instant,
+    sent: Instant,
+    acknowledged: Instant,
 }
 
 impl<'a, C: Clock> Player<'a, C> {
@@ -89,24 +98,26 @@ impl<'a, C: Clock> Player<'a, C> {
     fn run(&mut self) -> Result<Ended, Error> {
         self.queue.wait_filled(self.stop);
         let first = match self.next()? {
-            Next::At(offset) => offset,
+            Next::At(item) => item,
             Next::None(ended) => return self.end(ended),
         };
         let started = self.clock.now();
-        let pacer = Pacer::new(self.speed, started, first);
+        let pacer = Pacer::new(self.speed, started, first.offset);
+        self.played.lag = LagRecorder::new();
         if pacer.is_paced() {
             self.played.lateness = LatenessRecorder::new();
+            self.progress.started(&pacer, first.offset, first.time);
         }
         let ended = loop {
-            let offset = match self.next()? {
-                Next::At(offset) => offset,
+            let item = match self.next()? {
+                Next::At(item) => item,
                 Next::None(ended) => break ended,
             };
-            if self.clock.wait_until(pacer.due(offset), self.stop) == Waited::Stopped {
+            if self.clock.wait_until(pacer.due(item.offset), self.stop) == Waited::Stopped {
                 break Ended::Stopped;
             }
             let due = self.gather(&pacer)?;
-            let ended = self.offer(&due, &pacer)?;
+            let ended = self.offer(&due)?;
             self.played.elapsed = self.clock.now().since(started);
             if let Some(ended) = ended {
                 break ended;
@@ -133,7 +144,7 @@ impl<'a, C: Clock> Player<'a, C> {
             }
         }
         let item = self.pages.front().and_then(|page| page.items().get(self.next));
-        Ok(item.map_or(Next::None(Ended::AtTheEnd), |item| Next::At(item.offset)))
+        Ok(item.map_or(Next::None(Ended::AtTheEnd), |&item| Next::At(item)))
     }
 
     /// The events that are due now, at least the first.
@@ -169,9 +180,10 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     /// Offers events until the sink has taken all of them; otherwise why not.
-    fn offer(&mut self, due: &[Due], pacer: &Pacer) -> Result<Option<Ended>, Error> {
+    fn offer(&mut self, due: &[Due]) -> Result<Option<Ended>, Error> {
         let outgoing = outgoing(&self.pages, self.next, due.len())?;
         let (mut due, mut outgoing) = (due, outgoing.as_slice());
+        let handed = self.clock.now();
         while !outgoing.is_empty() {
             let left_out = |tally: &Tally| tally.hidden + tally.skipped_events();
             let left_out_before = left_out(&self.played.tally);
@@ -183,7 +195,8 @@ impl<'a, C: Clock> Player<'a, C> {
             };
             let left_out = left_out(&self.played.tally) - left_out_before;
             let (done, rest) = due.split_at(taken);
-            self.played.record(done, left_out, sent, pacer.is_paced(), self.progress);
+            let at = Moments { handed, sent, acknowledged: self.clock.now() };
+            self.played.record(done, left_out, &at, self.progress);
             due = rest;
             outgoing = outgoing.get(taken..).unwrap_or_default();
             if !outgoing.is_empty() && self.stop.is_requested() {
@@ -208,7 +221,7 @@ impl<'a, C: Clock> Player<'a, C> {
 }
 
 impl Played {
-    fn record(&mut self, done: &[Due], left_out: u64, sent: Instant, paced: bool, to: &Progress) {
+    fn record(&mut self, done: &[Due], left_out: u64, at: &Moments, to: &Progress) {
         let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
         let delivered = (done.len() as u64).saturating_sub(left_out);
         let bytes: u64 = done.iter().map(|due| due.len as u64).sum();
@@ -217,11 +230,19 @@ impl Played {
         self.reached = Some(last.seq.next());
         let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
         self.tape_time = Some((begin, last.time));
-        if let Some(recorder) = self.lateness.as_mut().filter(|_| paced) {
+        let is_paced = self.lateness.is_some();
+        if let Some(recorder) = &mut self.lateness {
             for due in done {
-                recorder.record(sent.since(due.at));
+                recorder.record(at.sent.since(due.at));
             }
-            to.late(sent.since(last.at));
+            to.late(at.sent.since(last.at));
+        }
+        let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
+        if let Some(recorder) = &mut self.lag {
+            for due in done {
+                recorder.record(lag(due));
+            }
+            to.lagging(lag(last));
         }
         to.delivered(delivered, bytes, last.seq.next(), last.time);
     }

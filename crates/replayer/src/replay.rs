@@ -1,8 +1,9 @@
 //! `Replay`: one tape played into one sink.
 
+use std::ops::Range;
 use std::thread;
 
-use changetape_core::Seq;
+use changetape_core::{Seq, WallTime};
 use changetape_tape::TapeReader;
 
 use crate::clock::HostClock;
@@ -94,7 +95,7 @@ impl Replay {
         }
         let base = self.base.as_ref();
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
-        progress.begin(range.start, range.end);
+        progress.begin(range.start, range.end, last_time(&self.tape, &range));
         self.sink.begin(self.tape.metadata())?;
 
         let base = base.map(|base| self.sink.restore(base, progress, stop)).transpose()?;
@@ -150,9 +151,19 @@ impl Replay {
     }
 }
 
+/// The recorded time of a range's last event, selected or not. A tape that cannot be read there
+/// says so when the replay comes to it.
+fn last_time(tape: &TapeReader, range: &Range<Seq>) -> Option<WallTime> {
+    let last = range.end.get().checked_sub(1).map(Seq::new).filter(|last| range.contains(last))?;
+    let block = tape.blocks(last).next()?.ok()?;
+    let event = block.events().find(|recorded| recorded.seq == last)?.event;
+    let (wall, cluster) = (event.wall_time().ok()?, event.cluster_time().ok()?);
+    (wall.is_some() || cluster.is_some()).then(|| Timeline::default().place(wall, cluster).time)
+}
+
 fn summary(
     ended: Ended,
-    range: std::ops::Range<Seq>,
+    range: Range<Seq>,
     reached: Seq,
     played: Played,
     reader: Reader<'_>,
@@ -179,6 +190,7 @@ fn summary(
         repaired_times: reader.timeline.repaired(),
         untimed: reader.timeline.untimed(),
         lateness: played.lateness.and_then(|recorder| recorder.summary()),
+        lag: played.lag.and_then(|recorder| recorder.summary()),
         elapsed: played.elapsed,
         tape_time: played.tape_time,
     }

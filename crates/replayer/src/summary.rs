@@ -11,18 +11,14 @@ use std::time::Duration;
 
 use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
-use hdrhistogram::Histogram;
 
-use crate::Restored;
+use crate::{Lag, Lateness, Restored};
 
 /// How many divergences are listed one by one; the rest are only counted.
 const LISTED: usize = 10;
 
 /// Why events are skipped that cannot be read.
 const DAMAGED: &str = "the tape is damaged there";
-
-/// Lateness beyond which an event is counted as late: recorded times are no finer.
-const LATE: Duration = Duration::from_millis(1);
 
 /// Why a replay ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,19 +51,6 @@ pub struct Divergence {
     pub namespace: Namespace,
     /// What was found.
     pub found: &'static str,
-}
-
-/// How late events left, where they had a time to leave at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lateness {
-    /// Half of the events were no later.
-    pub p50: Duration,
-    /// 99 of 100 events were no later.
-    pub p99: Duration,
-    /// The latest event.
-    pub max: Duration,
-    /// Events that were more than a millisecond late; all were delivered.
-    pub late: u64,
 }
 
 /// What a replay did.
@@ -113,6 +96,8 @@ pub struct Summary {
     pub untimed: u64,
     /// Of paced replays.
     pub lateness: Option<Lateness>,
+    /// Of replays that delivered something.
+    pub lag: Option<Lag>,
     /// From the moment the clock was started to the last acknowledgement.
     pub elapsed: Duration,
     /// Recorded times of the first and the last event delivered.
@@ -240,46 +225,6 @@ impl Tally {
     }
 }
 
-/// Collects how late events left.
-#[derive(Debug)]
-pub(crate) struct LatenessRecorder {
-    /// Nanoseconds, to three digits; of fixed size, so that counting never allocates.
-    histogram: Histogram<u64>,
-    max: Duration,
-    late: u64,
-}
-
-/// A day in nanoseconds. What is later still counts as a day in the percentiles.
-const MOST: u64 = 24 * 60 * 60 * 1_000_000_000;
-
-impl LatenessRecorder {
-    pub(crate) fn new() -> Option<Self> {
-        // These bounds are always accepted.
-        let histogram = Histogram::new_with_bounds(1, MOST, 3).ok()?;
-        Some(Self { histogram, max: Duration::ZERO, late: 0 })
-    }
-
-    pub(crate) fn record(&mut self, lateness: Duration) {
-        let nanos = u64::try_from(lateness.as_nanos()).unwrap_or(u64::MAX);
-        self.histogram.saturating_record(nanos);
-        self.max = self.max.max(lateness);
-        self.late += u64::from(lateness > LATE);
-    }
-
-    pub(crate) fn summary(&self) -> Option<Lateness> {
-        let at = |quantile| {
-            // A percentile is the upper end of its step, which may lie beyond the maximum.
-            Duration::from_nanos(self.histogram.value_at_quantile(quantile)).min(self.max)
-        };
-        (!self.histogram.is_empty()).then(|| Lateness {
-            p50: at(0.5),
-            p99: at(0.99),
-            max: self.max,
-            late: self.late,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,20 +257,5 @@ mod tests {
             });
         }
         assert_eq!((tally.divergent, tally.divergences.len()), (50, LISTED));
-    }
-
-    #[test]
-    fn lateness_is_told_in_percentiles() {
-        let mut recorder = LatenessRecorder::new().unwrap();
-        assert_eq!(recorder.summary(), None);
-        for _ in 0..98 {
-            recorder.record(Duration::from_micros(10));
-        }
-        recorder.record(Duration::from_millis(3));
-        recorder.record(Duration::from_millis(3));
-        let lateness = recorder.summary().unwrap();
-        assert!((9..=11).contains(&lateness.p50.as_micros()), "{lateness:?}");
-        assert!((2_990..=3_010).contains(&lateness.p99.as_micros()), "{lateness:?}");
-        assert_eq!((lateness.late, lateness.max), (2, Duration::from_millis(3)));
     }
 }
