@@ -7,12 +7,14 @@ use std::time::Duration;
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order};
+use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
     AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
     SinkAddress, SinkOptions, Speed,
 };
 use clap::{Args, ValueEnum};
 
+use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
 
@@ -36,7 +38,8 @@ Examples:
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
 
-Exits with 3 if an event was skipped or met a target in another state than the tape tells.")]
+Exits with 3 if an event was skipped or met a target in another state than the tape tells, or,
+with --verify, if the target is not what the tape says.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -112,6 +115,9 @@ pub(crate) struct ReplayArgs {
     workers: u16,
     #[command(flatten)]
     shown: ShownArgs,
+    /// Compare the target with the tape at the end, as verify --against does
+    #[arg(long, env = "CHANGETAPE_VERIFY", value_parser = parse::switch, help_heading = "Delivery")]
+    verify: bool,
     /// With file:PATH, overwrite a file that is there
     #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = parse::switch, help_heading = "Delivery")]
     overwrite: bool,
@@ -246,6 +252,28 @@ impl ReplayArgs {
             (true, true) => Ok(Some(Existing::Drop)),
             (false, true) => Err(Usage::new("--drop goes with --base alone").into()),
         }
+    }
+
+    /// How the sink is to be compared with the tape at the end, if it is.
+    pub(crate) fn verification(&self, sink: &SinkAddress) -> anyhow::Result<Option<VerifyOptions>> {
+        if !self.verify {
+            return Ok(None);
+        }
+        let refused = if !matches!(sink, SinkAddress::Mongodb(_)) {
+            "--verify compares a database with the tape: give a mongodb:// sink, or leave it out"
+        } else if !self.which.namespaces.operations.is_empty() {
+            "--verify cannot tell what a database must be after some kinds of event only: leave \
+             out --op, or --verify"
+        } else if self.which.skip_damage {
+            "--verify cannot tell what a database must be after events that cannot be read: leave \
+             out --skip-damage, or --verify"
+        } else {
+            let ReplayOptions { selection, map, missing, .. } = self.options()?;
+            let Selection { namespaces, start, end, .. } = selection;
+            let (limit, memory) = (LISTED, MEMORY);
+            return Ok(Some(VerifyOptions { start, end, namespaces, map, missing, limit, memory }));
+        };
+        Err(Usage::new(refused).into())
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {
