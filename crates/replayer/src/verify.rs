@@ -57,7 +57,7 @@ use target::Target;
 
 /// How much memory the documents of a part may take, in bytes, unless told: some of the largest
 /// documents, and for most tapes all of them.
-pub const MEMORY: usize = 64 << 20;
+pub const MEMORY: usize = 96 << 20;
 
 /// What to compare and how.
 #[derive(Debug, Clone)]
