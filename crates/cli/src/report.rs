@@ -110,8 +110,9 @@ pub(crate) fn milliseconds(duration: Duration) -> String {
 }
 
 /// Microseconds, with what is smaller behind the point.
+#[allow(clippy::cast_precision_loss)] // A float holds the nanoseconds of 104 days.
 pub(crate) fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+    duration.as_nanos() as f64 / 1e3
 }
 
 /// Events, or anything, per second of a time that may be nothing.

@@ -27,6 +27,8 @@ pub mod kind {
     pub const BINARY: u8 = 0x05;
     /// A boolean.
     pub const BOOLEAN: u8 = 0x08;
+    /// Milliseconds since the Unix epoch.
+    pub const DATE: u8 = 0x09;
     /// Null.
     pub const NULL: u8 = 0x0A;
     /// A 32-bit integer.
