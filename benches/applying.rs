@@ -3,42 +3,32 @@
 //! ```text
 //! cargo bench -p changetape-benches --bench applying -- [--events 388000] [--rounds 3]
 //! ```
-//! The tape is recorded once from a real server and kept under `target/bench-events/`: half of its
-//! events are inserts, then 70 % updates, 15 % replacements and 15 % deletes in random order, about
-//! 600 bytes each. A replay at full speed and a loader take turns, each in a process of its own and
-//! into an empty server of its own. The loader sends statements of one kind unordered in batches of
-//! 1000 over some connections, whatever comes before what. All runs are shown.
+//! On a tape of mixed events (`mixed.rs`). A replay at full speed and a loader take turns, each in a
+//! process of its own and into an empty server of its own. The loader sends statements of one kind
+//! unordered in batches of 1000 over some connections, whatever comes before what. All runs are
+//! shown.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use bson::raw::{RawArrayBuf, RawDocumentBuf};
-use bson::{Document, doc, rawdoc};
-use changetape_benches::{Error, median};
+use bson::{doc, rawdoc};
+use changetape_benches::{Error, median, mixed, process};
 use changetape_core::{OperationType, Seq};
-use changetape_deployment::Deployment;
-use changetape_recorder::{Limits, Progress, RecordOptions, Since, record};
 use changetape_replayer::{Replay, ReplayOptions, SinkAddress, SinkOptions, Speed, Stop};
 use changetape_tape::TapeReader;
-use changetape_testkit::{ReplicaSet, present, target_directory};
+use changetape_testkit::ReplicaSet;
 use mongodb::Client;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Where a process finds the deployment: an argument would be listed for everybody.
 const URI: &str = "CHANGETAPE_BENCH_URI";
 
 /// Statements in a command of the loader.
 const BATCH: usize = 1000;
-
-/// Those who change documents while the tape is made.
-const CLIENTS: usize = 8;
-
-const SEED: u64 = 4;
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -52,21 +42,15 @@ fn main() -> Result<(), Error> {
     let events = number("--events", 388_000)?;
     let runtime = tokio::runtime::Runtime::new()?;
     match value("--phase").as_deref() {
-        Some("replay") => replay(&runtime, &tape(events)),
-        Some("load") => runtime.block_on(load(&tape(events), number("--connections", 1)?)),
+        Some("replay") => replay(&runtime, &mixed::tape(events)),
+        Some("load") => runtime.block_on(load(&mixed::tape(events), number("--connections", 1)?)),
         Some(other) => Err(format!("no phase {other}").into()),
         None => runtime.block_on(measure(events, number("--rounds", 3)?)),
     }
 }
 
-fn tape(events: u64) -> PathBuf {
-    target_directory().join("bench-events").join(format!("mixed-{SEED}-{events}.tape"))
-}
-
 async fn measure(events: u64, rounds: u64) -> Result<(), Error> {
-    if !changetape_tape::tape_exists(&tape(events)) {
-        make(events).await?;
-    }
+    mixed::make(events).await?;
     println!(
         "{events} events; 1000 events/s, CPU s of the process and of its server, MiB at most\n"
     );
@@ -139,14 +123,7 @@ async fn server_cpu(client: &Client) -> Result<f64, Error> {
 /// Prints how fast something was, and what this process took for it.
 fn tell(events: u64, started: Instant) -> Result<(), Error> {
     let rate = events as f64 / started.elapsed().as_secs_f64();
-    let usage = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = usage.rsplit(')').next().unwrap_or_default().split_whitespace();
-    // What Linux counts in; `getconf CLK_TCK` says the same everywhere.
-    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let peak: f64 = peak.trim().trim_end_matches(" kB").parse()?;
-    println!("{rate} {} {}", ticks.iter().sum::<f64>() / 100.0, peak / 1024.0);
+    println!("{rate} {} {}", process::cpu_seconds()?, process::peak_mib()?);
     Ok(())
 }
 
@@ -239,73 +216,4 @@ async fn send(
     let sender = senders.get(*turn % senders.len()).ok_or("no connection")?;
     sender.send(command).await?;
     Ok(())
-}
-
-/// Has a server changed as the tape is to tell, and records it.
-async fn make(events: u64) -> Result<(), Error> {
-    let source = ReplicaSet::single().start().await?;
-    let client = source.client()?;
-    let shop = client.database("shop");
-    shop.create_collection("orders").await?;
-    let begin = present(&client).await?;
-    let (inserts, changes) = (events / 2, events - events / 2);
-    let mut random = fastrand::Rng::with_seed(SEED);
-    for first in (0..inserts).step_by(BATCH) {
-        let ids = first..inserts.min(first + BATCH as u64);
-        let orders: Vec<Document> = ids.map(|id| order(id, &mut random)).collect();
-        shop.collection::<Document>("orders").insert_many(orders).await?;
-    }
-    // Each client has documents of its own, so that it knows which there are.
-    let clients = (0..CLIENTS as u64).map(|client| {
-        let orders = shop.collection::<Document>("orders");
-        let mut random = random.fork();
-        tokio::spawn(async move {
-            let mut own: Vec<u64> = (client..inserts).step_by(CLIENTS).collect();
-            for _ in 0..(changes + client) / CLIENTS as u64 {
-                let at = random.usize(..own.len());
-                let Some(&id) = own.get(at) else { break };
-                let found = doc! {"_id": id.cast_signed()};
-                match random.u32(..100) {
-                    ..70 => {
-                        let paid =
-                            doc! {"status": "paid", "paid": {"by": "card", "n": random.i32(..)}};
-                        orders.update_one(found, doc! {"$set": paid}).await?;
-                    }
-                    70..85 => {
-                        orders.replace_one(found, order(id, &mut random)).await?;
-                    }
-                    _ => {
-                        orders.delete_one(found).await?;
-                        own.swap_remove(at);
-                    }
-                }
-            }
-            Ok::<_, mongodb::error::Error>(())
-        })
-    });
-    for client in clients.collect::<Vec<_>>() {
-        client.await??;
-    }
-    let deployment = Deployment::connect(&source.uri()).await?;
-    let tape = tape(events);
-    std::fs::create_dir_all(tape.parent().ok_or("no parent")?)?;
-    let options = RecordOptions {
-        since: Since::Cluster(begin),
-        limits: Limits { count: Some(events), ..Limits::default() },
-        ..RecordOptions::default()
-    };
-    let never = CancellationToken::new();
-    record(&deployment, &tape, &options, Arc::<Progress>::default(), &never).await?;
-    Ok(())
-}
-
-/// About 400 bytes, of which an event has some more.
-fn order(id: u64, random: &mut fastrand::Rng) -> Document {
-    let words: Vec<String> = (0..24).map(|_| random.u32(..).to_string()).collect();
-    doc! {
-        "_id": id.cast_signed(),
-        "customer": random.i32(0..10_000),
-        "note": words.join(" "),
-        "status": "placed",
-    }
 }

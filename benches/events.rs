@@ -4,6 +4,9 @@
 //! that a tape holds, is kept under `target/bench-events/`: the documents' BSON, one after the
 //! other. Delete the file to have it made again.
 
+pub mod mixed;
+pub mod process;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

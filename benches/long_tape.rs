@@ -20,7 +20,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use changetape_benches::{Error, median, recorded, token_after};
+use changetape_benches::{Error, median, process, recorded, token_after};
 use changetape_core::{Arrival, Position, Seq};
 use changetape_tape::{Batch, Codec, TapeReader, TapeWriter};
 use changetape_testkit::samples;
@@ -108,7 +108,7 @@ fn run_phase(phase: &str, dir: &Path, bytes: u64, rate: f64) -> Result<(), Error
         "info" => info(&path)?,
         other => return Err(format!("no phase {other}").into()),
     }
-    println!("peak-MiB {}", peak_memory()? / 1024.0);
+    println!("peak-MiB {}", process::peak_mib()?);
     Ok(())
 }
 
@@ -223,11 +223,4 @@ fn info(path: &Path) -> Result<(), Error> {
     }
     println!("seek-by-time-ms {}", started.elapsed().as_secs_f64() * 1e3);
     Ok(())
-}
-
-/// The most memory that this process has had, in KiB.
-fn peak_memory() -> Result<f64, Error> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim_end_matches("kB").trim().parse()?)
 }

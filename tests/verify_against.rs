@@ -5,6 +5,7 @@
 //! be found, also where memory is so short that the tape is read in many passes. What a tape cannot
 //! say is made by recording changes to documents that were there before.
 
+mod at_the_end;
 mod differences;
 mod passes;
 mod same;

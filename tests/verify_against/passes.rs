@@ -11,6 +11,8 @@ use super::*;
 /// Compares with room for so many bytes of documents.
 async fn compared(replayed: &Replayed, memory: usize) -> Comparison {
     let options = VerifyOptions {
+        start: None,
+        end: None,
         namespaces: changetape_core::NamespaceFilter::default(),
         map: NamespaceMap::default(),
         missing: Missing::default(),

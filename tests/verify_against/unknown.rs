@@ -1,6 +1,6 @@
 //! What a tape does not say is not passed off as right, and not as wrong.
 
-use bson::doc;
+use bson::{DateTime, doc};
 
 use super::*;
 
@@ -51,6 +51,37 @@ async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something()
     ];
     assert_eq!(lines(&found), expected, "{found}");
     assert_eq!(found["unknown"], 1, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_a_server_may_remove_by_itself_may_be_gone() {
+    // None removes anything meanwhile.
+    let still = async |client: &Client| {
+        command(client, "admin", doc! {"setParameter": 1, "ttlMonitorEnabled": false}).await;
+    };
+    let change = async |client: &Client| {
+        let index = doc! {"key": {"at": 1}, "name": "at", "expireAfterSeconds": 3_600};
+        command(client, "shop", doc! {"createIndexes": "carts", "indexes": [index]}).await;
+        let carts = client.database("shop").collection("carts");
+        let hours = |hours: i64| {
+            DateTime::from_millis(DateTime::now().timestamp_millis() + hours * 3_600_000)
+        };
+        for (id, at) in [("old", hours(-9)), ("gone", hours(-9)), ("missing", hours(9))] {
+            carts.insert_one(doc! {"_id": id, "at": at}).await.unwrap();
+        }
+    };
+    let replayed = Replayed::start(still, change).await;
+    let client = replayed.client();
+    still(&client).await;
+    replayed.replay(0, &[]);
+    let carts = client.database("shop").collection::<Document>("carts");
+    for id in ["gone", "missing"] {
+        carts.delete_one(doc! {"_id": id}).await.unwrap();
+    }
+    let found = replayed.verify(3, &[]);
+    assert_eq!(lines(&found), ["shop.carts document \"missing\" missing"], "{found}");
+    assert_eq!((&found["documents"], &found["unknown"]), (&2.into(), &1.into()), "{found}");
+    assert_eq!(found["unknownDocuments"][0]["id"], "\"gone\"", "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,12 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::tcgetwinsize;
 
 use crate::args::OutputArgs;
 
 /// How often the line is redrawn on a terminal, and printed elsewhere.
 const REDRAW: Duration = Duration::from_millis(200);
 const PLAIN: Duration = Duration::from_secs(10);
+
+/// How many columns a terminal has that does not say, and how many leave no room for a long bar.
+const USUAL: usize = 80;
+const NARROW: usize = 100;
 
 /// The line that is on the terminal now, so that messages can be written above it.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -59,7 +64,7 @@ pub(crate) fn show(output: &OutputArgs, mut line: impl FnMut() -> Line + Send + 
         while ended.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
             let line = line();
             match &bar {
-                Some(bar) => draw(bar, line),
+                Some(bar) => draw(bar, &line),
                 // Progress is not worth failing for when stderr is closed.
                 None => drop(writeln!(io::stderr(), "{}", line.plain())),
             }
@@ -105,46 +110,76 @@ fn bar() -> ProgressBar {
     }
 }
 
-fn draw(bar: &ProgressBar, line: Line) {
-    let template = if let Some((done, of)) = line.part {
+fn draw(bar: &ProgressBar, line: &Line) {
+    let columns = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+    let columns = if columns == 0 { USUAL } else { usize::from(columns) };
+    let (template, room) = if let Some((done, of)) = line.part {
         bar.set_length(of);
         bar.set_position(done);
-        "{bar:24} {percent:>3}% {wide_msg}"
+        if columns < NARROW {
+            ("{bar:10} {percent:>3}% {wide_msg}", columns.saturating_sub(16))
+        } else {
+            ("{bar:24} {percent:>3}% {wide_msg}", columns.saturating_sub(30))
+        }
     } else {
-        "{spinner} {wide_msg}"
+        ("{spinner} {wide_msg}", columns.saturating_sub(2))
     };
     // The templates are ours; one that did not parse would leave the line as it was.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_message(line.text);
+    bar.set_message(fitting(&line.text, room).to_owned());
     bar.tick();
+}
+
+/// As much of a line as there is room for, up to a comma.
+fn fitting(mut text: &str, room: usize) -> &str {
+    while text.chars().count() > room {
+        let Some((shorter, _)) = text.rsplit_once(", ") else { break };
+        text = shorter;
+    }
+    text
 }
 
 /// Counts per second, for a progress line.
 pub(crate) struct Rate {
     at: Instant,
     count: u64,
-    shown: f64,
+    /// How many seconds of the past count.
+    memory: f64,
+    /// The rate, times how much is remembered of that past.
+    sum: f64,
+    weight: f64,
 }
 
 impl Rate {
-    /// Begins to count.
+    /// Begins to count; the last second counts most.
     pub(crate) fn new() -> Self {
-        Self { at: Instant::now(), count: 0, shown: 0.0 }
+        Self::over(1.0)
+    }
+
+    /// The same for so many seconds.
+    pub(crate) fn over(memory: f64) -> Self {
+        Self { at: Instant::now(), count: 0, memory, sum: 0.0, weight: 0.0 }
     }
 
     /// The rate over the last seconds: smooth where it is asked for often, so that it can be
     /// read, and exact where it is not.
     #[allow(clippy::cast_precision_loss)] // A rate is shown with a few digits.
     pub(crate) fn per_second(&mut self, count: u64) -> f64 {
-        const MEMORY_SECONDS: f64 = 1.0;
         let seconds = self.at.elapsed().as_secs_f64().max(1e-3);
         let rate = count.saturating_sub(self.count) as f64 / seconds;
-        let weight = 1.0 - (-seconds / MEMORY_SECONDS).exp();
-        self.shown += weight * (rate - self.shown);
         (self.at, self.count) = (Instant::now(), count);
-        self.shown
+        self.add(seconds, rate)
+    }
+
+    /// The rate after so many seconds of this one.
+    fn add(&mut self, seconds: f64, rate: f64) -> f64 {
+        let kept = (-seconds / self.memory).exp();
+        self.sum = kept * self.sum + (1.0 - kept) * rate;
+        // Of what was before the beginning nothing counts.
+        self.weight = kept * self.weight + (1.0 - kept);
+        self.sum / self.weight
     }
 }
 
@@ -160,5 +195,27 @@ mod tests {
         assert_eq!(plain(Some((6, 7))), "85% verified");
         assert_eq!(plain(Some((7, 7))), "100% verified");
         assert_eq!(plain(Some((0, 0))), "100% verified");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_ends_at_a_comma() {
+        let text = "7 events, 3/s, … to go";
+        assert_eq!(fitting(text, 22), text);
+        assert_eq!(fitting(text, 21), "7 events, 3/s");
+        assert_eq!(fitting(text, 12), "7 events");
+        assert_eq!(fitting(text, 3), "7 events");
+    }
+
+    #[test]
+    fn a_rate_is_right_from_the_beginning_and_forgets_what_is_long_past() {
+        let mut rate = Rate::over(10.0);
+        let near = |rate: f64, to: f64| assert!((rate - to).abs() < to / 100.0, "{rate}");
+        near(rate.add(0.2, 500.0), 500.0);
+        near(rate.add(0.2, 500.0), 500.0);
+        let mut now = 0.0;
+        for _ in 0..500 {
+            now = rate.add(0.2, 100.0);
+        }
+        near(now, 100.0);
     }
 }

@@ -2,28 +2,30 @@
 
 mod base;
 mod dry_run;
+mod line;
 mod on_error;
+mod summary;
+mod verification;
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use changetape_core::{Position, Seq, WallTime};
+use changetape_core::{Position, WallTime};
+use changetape_replayer::verify::VerifyOptions;
 use changetape_replayer::{
-    Ended, Existing, Extent, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
-    SinkOptions, Skipped, Speed, Stop, Summary,
+    Ended, Existing, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
+    SinkOptions, Stop, Summary,
 };
-use changetape_tape::{Gap, TapeReader};
-use serde_json::{Value, json};
+use changetape_tape::TapeReader;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
 use crate::exit::Exit;
-use crate::progress::{self, Line, Rate};
-use crate::{info, report, signals};
+use crate::{info, progress, report, signals};
+use verification::Verification;
 
 /// How long after Ctrl-C or SIGTERM a reader of standard output has to take what is being printed.
 const PRINTING_PATIENCE: Duration = Duration::from_secs(2);
@@ -34,12 +36,14 @@ const CLOCKS_APART_MILLIS: i64 = 5 * 60 * 1000;
 
 /// Runs `changetape replay`.
 pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
-    if args.dry_run {
+    if args.proof.dry_run {
         return dry_run::run(args, output);
     }
+    let sink = args.sink()?;
     let job = Job {
         tape: args.tape.path()?,
-        sink: args.sink()?,
+        verify: args.verification(&sink)?,
+        sink,
         base: args.base()?,
         options: args.options()?,
         sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
@@ -47,10 +51,10 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let printing = job.sink == SinkAddress::Stdout;
     // Events on a terminal leave no place for a progress line among them.
     let quiet = output.quiet || (printing && io::stdout().is_terminal());
-    let summary = job.play(&OutputArgs { quiet, ..output.clone() })?;
+    let (summary, verification) = job.play(&OutputArgs { quiet, ..output.clone() })?;
     let text = match output.format {
-        Format::Text => text(&summary),
-        Format::Json => json(&summary),
+        Format::Text => summary::text(&summary, &verification),
+        Format::Json => summary::json(&summary, &verification).to_string(),
     };
     if !printing {
         report::print(&text)?;
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         // If stderr is closed, nobody wants to know.
         let _ = writeln!(io::stderr(), "{text}");
     }
-    Ok(exit(&summary))
+    exit(&summary, verification)
 }
 
 /// Runs `changetape cat`.
@@ -67,32 +71,35 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let job = Job {
         tape: args.tape.path()?,
         sink: SinkAddress::Stdout,
+        verify: None,
         base: None,
         options: args.options(),
         sink_options: args.sink_options(),
     };
     // Events are all there is to see, unless they go somewhere else or something is amiss.
     let quiet = OutputArgs { quiet: true, ..output.clone() };
-    let summary = job.play(&quiet)?;
+    let (summary, verification) = job.play(&quiet)?;
     if summary.selected == 0 {
-        tracing::info!("{}", nothing(&summary));
+        tracing::info!("{}", summary::nothing(&summary));
     }
-    if let Some(hidden) = hidden(&summary) {
+    if let Some(hidden) = summary::hidden(&summary) {
         tracing::info!("{hidden}");
     }
     for gap in summary.crossed() {
-        tracing::warn!("{}", crossed_line(gap));
+        tracing::warn!("{}", summary::crossed_line(gap));
     }
     for skipped in &summary.skipped {
-        tracing::warn!("{}", skipped_line(skipped));
+        tracing::warn!("{}", summary::skipped_line(skipped));
     }
-    Ok(exit(&summary))
+    exit(&summary, verification)
 }
 
 /// One tape to be played into one sink.
 struct Job<'a> {
     tape: &'a Path,
     sink: SinkAddress,
+    /// How the sink is compared with the tape at the end, if it is.
+    verify: Option<VerifyOptions>,
     /// Whether the base is restored first, and over what.
     base: Option<Existing>,
     options: ReplayOptions,
@@ -100,7 +107,8 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn play(self, output: &OutputArgs) -> anyhow::Result<Summary> {
+    /// Plays the tape, then compares.
+    fn play(self, output: &OutputArgs) -> anyhow::Result<(Summary, Verification)> {
         if self.base.is_some() {
             self.sink.check_takes_base()?;
         }
@@ -115,14 +123,14 @@ impl Job<'_> {
             tracing::info!("left out {dropped}");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let played = runtime.block_on(async {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
             let sink = self.sink.open(self.sink_options).await?;
             let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
-            let _shown = progress::show(output, line(Arc::clone(&progress), speed));
+            let shown = progress::show(output, line::line(Arc::clone(&progress), speed));
             let replay = Replay::new(tape, self.options, sink).with_base(base);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {
@@ -132,8 +140,23 @@ impl Job<'_> {
                     std::process::exit(Exit::Interrupted as i32);
                 }
             };
-            Ok(played.context("the replay ended unexpectedly; this is a bug")??)
-        })
+            drop(shown);
+            let played = played.context("the replay ended unexpectedly; this is a bug")?;
+            let (Some(options), SinkAddress::Mongodb(uri)) = (self.verify, &self.sink) else {
+                return Ok((played?, Verification::NotAsked));
+            };
+            let summary = played.inspect_err(|_| {
+                tracing::warn!("the target was not compared with the tape");
+            })?;
+            let (tape, signalled) = (self.tape, &signalled);
+            let verification =
+                Verification::of(tape, uri, options, &summary, output, signalled).await;
+            Ok((summary, verification))
+        });
+        // A comparison only reads: nothing has to be waited for. And the driver panics where its tasks
+        // go one after the other, as when a transaction was left in the middle.
+        std::mem::forget(runtime);
+        played
     }
 }
 
@@ -179,207 +202,12 @@ async fn unread(signalled: &CancellationToken) {
     tokio::time::sleep(PRINTING_PATIENCE).await;
 }
 
-fn exit(summary: &Summary) -> Exit {
-    match summary.ended {
-        Ended::Stopped => Exit::Interrupted,
-        Ended::AtTheEnd | Ended::SinkClosed if summary.is_faithful() => Exit::Done,
-        Ended::AtTheEnd | Ended::SinkClosed => Exit::Loss,
-    }
-}
-
-fn line(progress: Arc<Progress>, speed: Speed) -> impl FnMut() -> Line + Send + 'static {
-    let (mut rate, mut base_rate) = (Rate::new(), Rate::new());
-    move || {
-        if let Some(base) = progress.base() {
-            rate = Rate::new();
-            return base::line(&base, base_rate.per_second(base.documents));
-        }
-        let events = progress.events();
-        let mut text =
-            format!("{}, {}", report::events(events), report::rate(rate.per_second(events)));
-        if let Some(time) = progress.tape_time() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ", at {time}");
-        }
-        if speed != Speed::Max {
-            let _ = write!(text, ", late {}", report::milliseconds(progress.lateness()));
-        }
-        let (start, end) = (progress.start(), progress.end());
-        Line { text, part: Some((progress.reached().since(start), end.since(start))) }
-    }
-}
-
-fn nothing(summary: &Summary) -> String {
-    if summary.range.is_empty() {
-        "the tape has no event in this range".to_owned()
-    } else {
-        format!("none of the {} in this range is selected", report::events(summary.read))
-    }
-}
-
-fn hidden(summary: &Summary) -> Option<String> {
-    (summary.hidden > 0).then(|| {
-        format!("left out {}; --show-expanded-events shows them", report::events(summary.hidden))
+fn exit(summary: &Summary, verification: Verification) -> anyhow::Result<Exit> {
+    Ok(match (summary.ended, verification) {
+        (_, Verification::Failed(error)) => return Err(error),
+        (Ended::Stopped, _) | (_, Verification::Interrupted) => Exit::Interrupted,
+        (_, Verification::Done(_, compared)) if !compared.is_same() => Exit::Loss,
+        (Ended::AtTheEnd | Ended::SinkClosed, _) if summary.is_faithful() => Exit::Done,
+        (Ended::AtTheEnd | Ended::SinkClosed, _) => Exit::Loss,
     })
-}
-
-fn skipped_line(skipped: &Skipped) -> String {
-    format!(
-        "skipped {}: {} (first at {})",
-        report::events(skipped.events),
-        skipped.reason,
-        skipped.first
-    )
-}
-
-fn crossed_line(gap: &Gap) -> String {
-    format!("crossed a gap: {gap}")
-}
-
-fn played(summary: &Summary) -> String {
-    if summary.selected == 0 {
-        return nothing(summary);
-    }
-    format!(
-        "replayed {} ({}) in {}, {}{}",
-        report::events(summary.delivered),
-        report::bytes(summary.bytes),
-        report::duration(summary.elapsed),
-        report::rate(summary.events_per_second()),
-        match summary.ended {
-            Ended::AtTheEnd => String::new(),
-            Ended::Stopped => format!("; stopped before {}", summary.reached),
-            Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
-        },
-    )
-}
-
-fn text(summary: &Summary) -> String {
-    let mut lines = Vec::new();
-    if let Some(base) = &summary.base {
-        lines.push(base::text(base));
-    }
-    if summary.base.is_none_or(|base| base.extent == Extent::Whole) {
-        lines.push(played(summary));
-    }
-    if let Some(late) = &summary.lateness {
-        lines.push(format!(
-            "lateness: p50 {}, p99 {}, max {}; {} over 1 ms late",
-            report::milliseconds(late.p50),
-            report::milliseconds(late.p99),
-            report::milliseconds(late.max),
-            report::events(late.late),
-        ));
-    }
-    if summary.repaired_times > 0 {
-        lines.push(format!(
-            "{} with a recorded time that went backwards, sent with the event before",
-            report::events(summary.repaired_times)
-        ));
-    }
-    lines.extend(hidden(summary));
-    lines.extend(summary.crossed().map(crossed_line));
-    lines.extend(summary.skipped.iter().map(skipped_line));
-    if summary.transactions > 0 {
-        let transactions = report::counted(summary.transactions, "recorded transaction");
-        lines.push(format!("{transactions} applied as one"));
-    }
-    if let Some(first) = summary.first_torn {
-        lines.push(format!(
-            "{} not applied as one: the target takes no such transaction (first at {first})",
-            report::counted(summary.torn, "recorded transaction")
-        ));
-    }
-    lines.extend(on_error::lines(summary));
-    if summary.adapted > 0 {
-        lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
-    }
-    if let Some(first) = summary.first_inexact {
-        lines.push(format!(
-            "{} applied from the public form, which does not say everything (first at {first})",
-            report::events(summary.inexact)
-        ));
-    }
-    if summary.divergent > 0 {
-        lines.push(format!(
-            "{} without effect: the target differs from what the tape tells",
-            report::events(summary.divergent)
-        ));
-        lines.extend(summary.divergences.iter().map(|divergence| {
-            format!("  {} {}: {}", divergence.seq, divergence.namespace, divergence.found)
-        }));
-    }
-    lines.join("\n")
-}
-
-fn skipped_json(skipped: &[Skipped]) -> Value {
-    let skipped = skipped.iter().map(|skipped| {
-        json!({
-            "reason": skipped.reason,
-            "events": skipped.events,
-            "firstSeq": skipped.first.get(),
-        })
-    });
-    skipped.collect()
-}
-
-fn ended_json(ended: Ended) -> &'static str {
-    match ended {
-        Ended::AtTheEnd => "end",
-        Ended::Stopped => "stopped",
-        Ended::SinkClosed => "sinkClosed",
-    }
-}
-
-fn json(summary: &Summary) -> String {
-    let divergences: Vec<_> = summary
-        .divergences
-        .iter()
-        .map(|divergence| {
-            json!({
-                "seq": divergence.seq.get(),
-                "namespace": divergence.namespace.to_string(),
-                "found": divergence.found,
-            })
-        })
-        .collect();
-    let object = json!({
-        "ended": ended_json(summary.ended),
-        "base": summary.base.as_ref().map(base::json),
-        "startSeq": summary.range.start.get(),
-        "endSeq": summary.range.end.get(),
-        "reachedSeq": summary.reached.get(),
-        "read": summary.read,
-        "selected": summary.selected,
-        "delivered": summary.delivered,
-        "bytes": summary.bytes,
-        "hidden": summary.hidden,
-        "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
-        "skipped": skipped_json(&summary.skipped),
-        "skippedEvents": summary.skipped_events(),
-        "refused": summary.refused,
-        "refusals": on_error::json(&summary.refusals),
-        "adapted": summary.adapted,
-        "inexact": summary.inexact,
-        "transactions": summary.transactions,
-        "tornTransactions": summary.torn,
-        "firstTornSeq": summary.first_torn.map(Seq::get),
-        "divergent": summary.divergent,
-        "divergences": divergences,
-        "repairedTimes": summary.repaired_times,
-        "untimed": summary.untimed,
-        "lateness": summary.lateness.as_ref().map(|late| json!({
-            "p50Micros": report::micros(late.p50),
-            "p99Micros": report::micros(late.p99),
-            "maxMicros": report::micros(late.max),
-            "lateEvents": late.late,
-        })),
-        "elapsedSeconds": summary.elapsed.as_secs_f64(),
-        "eventsPerSecond": summary.events_per_second(),
-        "tapeTime": summary.tape_time.map(|(first, last)| json!({
-            "first": first.to_string(),
-            "last": last.to_string(),
-        })),
-    });
-    object.to_string()
 }

@@ -97,14 +97,22 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `12s`, `1m 3s`, `2h 1m`: of the future, so no more than two units of it.
+pub(crate) fn about(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// `0.31 ms`.
 pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1e3)
 }
 
 /// Microseconds, with what is smaller behind the point.
+#[allow(clippy::cast_precision_loss)] // A float holds the nanoseconds of 104 days.
 pub(crate) fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+    duration.as_nanos() as f64 / 1e3
 }
 
 /// Events, or anything, per second of a time that may be nothing.
@@ -136,5 +144,8 @@ mod tests {
     fn durations_are_short() {
         assert_eq!(duration(Duration::from_millis(620)), "0.62 s");
         assert_eq!(duration(Duration::from_millis(63_400)), "1m 3s");
+        for (millis, text) in [(0, "0s"), (1, "1s"), (63_400, "1m 4s"), (7_325_000, "2h 2m")] {
+            assert_eq!(about(Duration::from_millis(millis)), text);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `changetape verify`.
 
-mod against;
+pub(crate) mod against;
 
 use std::path::Path;
 use std::sync::Arc;

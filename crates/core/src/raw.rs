@@ -27,6 +27,8 @@ pub mod kind {
     pub const BINARY: u8 = 0x05;
     /// A boolean.
     pub const BOOLEAN: u8 = 0x08;
+    /// Milliseconds since the Unix epoch.
+    pub const DATE: u8 = 0x09;
     /// Null.
     pub const NULL: u8 = 0x0A;
     /// A 32-bit integer.
@@ -132,11 +134,12 @@ impl<'a> Iterator for Elements<'a> {
         if self.at >= self.doc.len() - 1 {
             return None;
         }
-        let element = self.read().ok_or(Error::MalformedAt { what: self.what, offset: self.at });
-        if element.is_err() {
-            self.at = self.doc.len();
-        }
-        Some(element)
+        // An error is made only where there is one: this is done for each field of each event.
+        let Some(element) = self.read() else {
+            let offset = std::mem::replace(&mut self.at, self.doc.len());
+            return Some(Err(Error::MalformedAt { what: self.what, offset }));
+        };
+        Some(Ok(element))
     }
 }
 

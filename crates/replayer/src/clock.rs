@@ -31,6 +31,14 @@ impl Instant {
         Self(nanos)
     }
 
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = clock_gettime(ClockId::Monotonic);
+        // Neither is negative, and the seconds since boot fit for 584 years.
+        Self(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
+    }
+
     /// Nanoseconds since boot.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
@@ -92,9 +100,7 @@ impl HostClock {
 
 impl Clock for HostClock {
     fn now(&self) -> Instant {
-        let now = clock_gettime(ClockId::Monotonic);
-        // Neither is negative, and the seconds since boot fit for 584 years.
-        Instant(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
+        Instant::now()
     }
 
     fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {

@@ -42,11 +42,13 @@ pub mod sink;
 pub mod verify;
 
 // What is told about it.
+mod delays;
 mod error;
 mod progress;
 mod summary;
 
 pub use base::{Existing, Extent, Restoration, Restored};
+pub use delays::{Lag, Lateness};
 pub use error::Error;
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
@@ -59,5 +61,5 @@ pub use selection::Selection;
 pub use sink::{Sink, SinkAddress, SinkOptions};
 pub use speed::Speed;
 pub use stop::Stop;
-pub use summary::{Divergence, Ended, Lateness, Skipped, Summary, Tally};
+pub use summary::{Divergence, Ended, InexactEvent, Skipped, Summary, Tally};
 pub use timeline::{Offset, Placed, Timeline};

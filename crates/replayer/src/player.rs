@@ -12,11 +12,12 @@ use std::time::Duration;
 use changetape_core::{Seq, WallTime};
 
 use crate::clock::{Clock, Instant, Waited};
-use crate::page::{LongTransaction, Outgoing, Page, ReadAgain, Transaction};
+use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
-use crate::summary::{Ended, LatenessRecorder, Tally};
-use crate::{Error, Offset, Pacer, Progress, Speed, Stop};
+use crate::summary::{Ended, Tally};
+use crate::{Error, Pacer, Progress, Speed, Stop};
 
 /// The most events that are offered to a sink at once.
 const MAX_OFFER_EVENTS: usize = 4096;
@@ -56,13 +57,14 @@ pub(crate) struct Played {
     pub(crate) tape_time: Option<(WallTime, WallTime)>,
     pub(crate) elapsed: Duration,
     pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) lag: Option<LagRecorder>,
     pub(crate) tally: Tally,
 }
 
 /// What comes next.
 enum Next {
-    /// An event, and where it lies in time.
-    At(Offset),
+    /// An event.
+    At(Item),
     /// Nothing; why.
     None(Ended),
 }
@@ -75,6 +77,13 @@ struct Due {
     time: WallTime,
     events: u64,
     bytes: usize,
+}
+
+/// When the sink got events for the first time and the last, and when it had taken them.
+struct Moments {
+    handed: Instant,
+    sent: Instant,
+    acknowledged: Instant,
 }
 
 impl<'a, C: Clock> Player<'a, C> {
@@ -99,27 +108,29 @@ impl<'a, C: Clock> Player<'a, C> {
     fn run(&mut self) -> Result<Ended, Error> {
         self.from.queue.wait_filled(self.stop);
         let first = match self.next()? {
-            Next::At(offset) => offset,
+            Next::At(item) => item,
             Next::None(ended) => return self.end(ended),
         };
         let started = self.clock.now();
-        let pacer = Pacer::new(self.speed, started, first);
+        let pacer = Pacer::new(self.speed, started, first.offset);
+        self.played.lag = LagRecorder::new();
         if pacer.is_paced() {
             self.played.lateness = LatenessRecorder::new();
+            self.progress.started(&pacer, first.offset, first.time);
         }
         let ended = loop {
-            let offset = match self.next()? {
-                Next::At(offset) => offset,
+            let item = match self.next()? {
+                Next::At(item) => item,
                 Next::None(ended) => break ended,
             };
-            if self.clock.wait_until(pacer.due(offset), self.stop) == Waited::Stopped {
+            if self.clock.wait_until(pacer.due(item.offset), self.stop) == Waited::Stopped {
                 break Ended::Stopped;
             }
             let (events, ended) = if let Some(due) = self.on_tape(&pacer) {
-                (1, self.offer_from_tape(due, &pacer)?)
+                (1, self.offer_from_tape(due)?)
             } else {
                 let due = self.gather(&pacer)?;
-                (due.len(), self.offer(&due, &pacer)?)
+                (due.len(), self.offer(&due)?)
             };
             self.played.elapsed = self.clock.now().since(started);
             if let Some(ended) = ended {
@@ -147,7 +158,7 @@ impl<'a, C: Clock> Player<'a, C> {
             }
         }
         let item = self.pages.front().and_then(|page| page.items().get(self.next));
-        Ok(item.map_or(Next::None(Ended::AtTheEnd), |item| Next::At(item.offset)))
+        Ok(item.map_or(Next::None(Ended::AtTheEnd), |&item| Next::At(item)))
     }
 
     /// The next to leave, if it is a transaction on the tape.
@@ -197,9 +208,10 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     /// Offers events until the sink has taken all of them; otherwise why not.
-    fn offer(&mut self, due: &[Due], pacer: &Pacer) -> Result<Option<Ended>, Error> {
+    fn offer(&mut self, due: &[Due]) -> Result<Option<Ended>, Error> {
         let outgoing = outgoing(&self.pages, self.next, due.len())?;
         let (mut due, mut outgoing) = (due, outgoing.as_slice());
+        let handed = self.clock.now();
         while !outgoing.is_empty() {
             let left_out_before = self.played.tally.left_out();
             let sent = self.clock.now();
@@ -210,7 +222,8 @@ impl<'a, C: Clock> Player<'a, C> {
             };
             let left_out = self.played.tally.left_out() - left_out_before;
             let (done, rest) = due.split_at(taken);
-            self.played.record(done, left_out, sent, pacer.is_paced(), self.progress);
+            let at = Moments { handed, sent, acknowledged: self.clock.now() };
+            self.played.record(done, left_out, &at, self.progress);
             due = rest;
             outgoing = outgoing.get(taken..).unwrap_or_default();
             if !outgoing.is_empty() && self.stop.is_requested() {
@@ -221,7 +234,7 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     /// Offers a transaction that is on the tape; otherwise why it is not taken.
-    fn offer_from_tape(&mut self, due: Due, pacer: &Pacer) -> Result<Option<Ended>, Error> {
+    fn offer_from_tape(&mut self, due: Due) -> Result<Option<Ended>, Error> {
         let on_tape = self.pages.front().and_then(Page::transaction);
         let Some(on_tape) = on_tape else { return Ok(None) };
         let transaction = LongTransaction::new(on_tape, self.from.tape);
@@ -233,7 +246,8 @@ impl<'a, C: Clock> Player<'a, C> {
             Taken::Stopped => return Ok(Some(Ended::Stopped)),
         }
         let left_out = self.played.tally.left_out() - left_out_before;
-        self.played.record(&[due], left_out, sent, pacer.is_paced(), self.progress);
+        let at = Moments { handed: sent, sent, acknowledged: self.clock.now() };
+        self.played.record(&[due], left_out, &at, self.progress);
         Ok(None)
     }
 
@@ -252,7 +266,7 @@ impl<'a, C: Clock> Player<'a, C> {
 }
 
 impl Played {
-    fn record(&mut self, done: &[Due], left_out: u64, sent: Instant, paced: bool, to: &Progress) {
+    fn record(&mut self, done: &[Due], left_out: u64, at: &Moments, to: &Progress) {
         let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
         let events: u64 = done.iter().map(|due| due.events).sum();
         let delivered = events.saturating_sub(left_out);
@@ -262,11 +276,19 @@ impl Played {
         self.reached = Some(last.seq.next());
         let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
         self.tape_time = Some((begin, last.time));
-        if let Some(recorder) = self.lateness.as_mut().filter(|_| paced) {
+        let is_paced = self.lateness.is_some();
+        if let Some(recorder) = &mut self.lateness {
             for due in done {
-                recorder.record(sent.since(due.at), due.events);
+                recorder.record(at.sent.since(due.at), due.events);
             }
-            to.late(sent.since(last.at));
+            to.late(at.sent.since(last.at));
+        }
+        let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
+        if let Some(recorder) = &mut self.lag {
+            for due in done {
+                recorder.record(lag(due), due.events);
+            }
+            to.lagging(lag(last));
         }
         to.delivered(delivered, bytes, last.seq.next(), last.time);
     }

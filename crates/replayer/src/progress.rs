@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use changetape_core::{Namespace, Seq, WallTime};
 
+use crate::clock::Instant;
+use crate::{Offset, Pacer};
+
 /// A tape's time before anything was delivered.
 const NO_TIME: i64 = i64::MIN;
 
@@ -20,7 +23,11 @@ pub struct Progress {
     events: AtomicU64,
     bytes: AtomicU64,
     tape_time: AtomicI64,
+    last_time: AtomicI64,
+    /// When the last event is due; 0 if that is not known.
+    ends_due: AtomicU64,
     lateness_nanos: AtomicU64,
+    lag_nanos: AtomicU64,
     base: Mutex<Option<BaseProgress>>,
 }
 
@@ -47,7 +54,10 @@ impl Default for Progress {
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tape_time: AtomicI64::new(NO_TIME),
+            last_time: AtomicI64::new(NO_TIME),
+            ends_due: AtomicU64::new(0),
             lateness_nanos: AtomicU64::new(0),
+            lag_nanos: AtomicU64::new(0),
             base: Mutex::new(None),
         }
     }
@@ -93,14 +103,28 @@ impl Progress {
     /// The recorded time of the last of those events.
     #[must_use]
     pub fn tape_time(&self) -> Option<WallTime> {
-        let millis = self.tape_time.load(Ordering::Relaxed);
-        (millis != NO_TIME).then(|| WallTime::from_millis(millis))
+        time(&self.tape_time)
     }
 
     /// How late the last of those events left; zero where nothing is paced.
     #[must_use]
     pub fn lateness(&self) -> Duration {
         Duration::from_nanos(self.lateness_nanos.load(Ordering::Relaxed))
+    }
+
+    /// How long after it was due (at full speed: was handed to the sink) the last of those events
+    /// was acknowledged.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        Duration::from_nanos(self.lag_nanos.load(Ordering::Relaxed))
+    }
+
+    /// How long until the last event of the range is due, selected or not; zero if it was due
+    /// before. `None` if that is not known, as where nothing is paced.
+    #[must_use]
+    pub fn schedule_left(&self, now: Instant) -> Option<Duration> {
+        let nanos = self.ends_due.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Instant::from_nanos(nanos).since(now))
     }
 
     /// How far the base is, while it is restored.
@@ -118,11 +142,22 @@ impl Progress {
         self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn begin(&self, start: Seq, end: Seq) {
+    /// A range is about to be played, the last event of which has this recorded time.
+    pub(crate) fn begin(&self, start: Seq, end: Seq, last: Option<WallTime>) {
         for figure in [&self.start, &self.read, &self.reached] {
             figure.store(start.get(), Ordering::Relaxed);
         }
         self.end.store(end.get(), Ordering::Relaxed);
+        self.last_time.store(last.map_or(NO_TIME, WallTime::as_millis), Ordering::Relaxed);
+    }
+
+    /// The clock was started for a first event of this recorded time.
+    pub(crate) fn started(&self, pacer: &Pacer, first: Offset, time: WallTime) {
+        let Some(last) = self::time(&self.last_time) else { return };
+        let millis = last.as_millis().saturating_sub(time.as_millis());
+        let nanos = u64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000);
+        let last = Offset::from_nanos(first.as_nanos().saturating_add(nanos));
+        self.ends_due.store(pacer.due(last).as_nanos(), Ordering::Relaxed);
     }
 
     pub(crate) fn reading(&self, to: Seq) {
@@ -141,9 +176,21 @@ impl Progress {
     }
 
     pub(crate) fn late(&self, by: Duration) {
-        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        self.lateness_nanos.store(nanos, Ordering::Relaxed);
+        self.lateness_nanos.store(nanos(by), Ordering::Relaxed);
     }
+
+    pub(crate) fn lagging(&self, by: Duration) {
+        self.lag_nanos.store(nanos(by), Ordering::Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn time(figure: &AtomicI64) -> Option<WallTime> {
+    let millis = figure.load(Ordering::Relaxed);
+    (millis != NO_TIME).then(|| WallTime::from_millis(millis))
 }
 
 fn seq(figure: &AtomicU64) -> Seq {

@@ -1,8 +1,9 @@
 //! `Replay`: one tape played into one sink.
 
+use std::ops::Range;
 use std::thread;
 
-use changetape_core::Seq;
+use changetape_core::{Seq, WallTime};
 use changetape_tape::TapeReader;
 
 use crate::clock::HostClock;
@@ -13,6 +14,7 @@ use crate::sink::Sink;
 use crate::summary::{Ended, Summary};
 use crate::{
     Coverage, Error, Extent, Missing, NamespaceMap, Progress, Restoration, Selection, Speed, Stop,
+    Timeline,
 };
 
 /// What to play and how.
@@ -95,7 +97,7 @@ impl Replay {
         }
         let base = self.base.as_ref();
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
-        progress.begin(range.start, range.end);
+        progress.begin(range.start, range.end, last_time(&self.tape, &range));
         self.sink.begin(self.tape.metadata())?;
         if conversion::any(&self.tape)? {
             self.sink.keep_order_of_documents();
@@ -147,9 +149,19 @@ impl Replay {
     }
 }
 
+/// The recorded time of a range's last event, selected or not. A tape that cannot be read there
+/// says so when the replay comes to it.
+fn last_time(tape: &TapeReader, range: &Range<Seq>) -> Option<WallTime> {
+    let last = range.end.get().checked_sub(1).map(Seq::new).filter(|last| range.contains(last))?;
+    let block = tape.blocks(last).next()?.ok()?;
+    let event = block.events().find(|recorded| recorded.seq == last)?.event;
+    let (wall, cluster) = (event.wall_time().ok()?, event.cluster_time().ok()?);
+    (wall.is_some() || cluster.is_some()).then(|| Timeline::default().place(wall, cluster).time)
+}
+
 fn summary(
     ended: Ended,
-    range: std::ops::Range<Seq>,
+    range: Range<Seq>,
     reached: Seq,
     played: Played,
     reader: Reader<'_>,
@@ -172,7 +184,7 @@ fn summary(
         refusals: tally.refusals,
         adapted: tally.adapted,
         inexact: tally.inexact,
-        first_inexact: tally.first_inexact,
+        inexact_events: tally.inexact_events,
         divergent: tally.divergent,
         divergences: tally.divergences,
         transactions: tally.transactions,
@@ -181,6 +193,7 @@ fn summary(
         repaired_times: reader.timeline.repaired(),
         untimed: reader.timeline.untimed(),
         lateness: played.lateness.and_then(|recorder| recorder.summary()),
+        lag: played.lag.and_then(|recorder| recorder.summary()),
         elapsed: played.elapsed,
         tape_time: played.tape_time,
     }

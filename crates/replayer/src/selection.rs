@@ -27,13 +27,7 @@ impl Selection {
     /// # Errors
     /// [`Error::Tape`] if the tape cannot be read.
     pub fn range(&self, tape: &TapeReader) -> Result<Range<Seq>, Error> {
-        let seek = |position: Option<Position>, otherwise| match position {
-            Some(position) => tape.seek(position).map_err(Error::tape),
-            None => Ok(otherwise),
-        };
-        let start = seek(self.start, tape.start())?;
-        let end = seek(self.end, tape.end())?;
-        Ok(start..end.max(start))
+        range(tape, self.start, self.end)
     }
 
     /// Whether an event inside the range takes part.
@@ -64,6 +58,21 @@ impl Selection {
             self.namespaces.is_empty() || ns.is_none_or(|ns| self.namespaces.matches(ns));
         by_operation && by_namespace
     }
+}
+
+/// The part of a tape between two places; empty if the end comes first.
+pub(crate) fn range(
+    tape: &TapeReader,
+    start: Option<Position>,
+    end: Option<Position>,
+) -> Result<Range<Seq>, Error> {
+    let seek = |position: Option<Position>, otherwise| match position {
+        Some(position) => tape.seek(position).map_err(Error::tape),
+        None => Ok(otherwise),
+    };
+    let start = seek(start, tape.start())?;
+    let end = seek(end, tape.end())?;
+    Ok(start..end.max(start))
 }
 
 #[cfg(test)]

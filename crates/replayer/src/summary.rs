@@ -11,19 +11,16 @@ use std::time::Duration;
 
 use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
-use hdrhistogram::Histogram;
 
-use crate::Restored;
 use crate::sink::mongod::RefusedEvent;
+use crate::{Lag, Lateness, Restored};
 
-/// How many divergences, and how many refusals, are listed one by one; the rest are only counted.
+/// How many divergences, refusals and inexact updates are listed one by one; the rest are only
+/// counted.
 const LISTED: usize = 10;
 
 /// Why events are skipped that cannot be read.
 const DAMAGED: &str = "the tape is damaged there";
-
-/// Lateness beyond which an event is counted as late: recorded times are no finer.
-const LATE: Duration = Duration::from_millis(1);
 
 /// Why a replay ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +44,15 @@ pub struct Skipped {
     pub first: Seq,
 }
 
+/// An update that was applied from its public description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InexactEvent {
+    /// The event.
+    pub seq: Seq,
+    /// Where it was applied.
+    pub namespace: Namespace,
+}
+
 /// An event that met a target in another state than the tape tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divergence {
@@ -56,19 +62,6 @@ pub struct Divergence {
     pub namespace: Namespace,
     /// What was found.
     pub found: &'static str,
-}
-
-/// How late events left, where they had a time to leave at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lateness {
-    /// Half of the events were no later.
-    pub p50: Duration,
-    /// 99 of 100 events were no later.
-    pub p99: Duration,
-    /// The latest event.
-    pub max: Duration,
-    /// Events that were more than a millisecond late; all were delivered.
-    pub late: u64,
 }
 
 /// What a replay did.
@@ -107,7 +100,7 @@ pub struct Summary {
     /// Updates applied from their public description, which does not say everything.
     pub inexact: u64,
     /// The first of them.
-    pub first_inexact: Option<Seq>,
+    pub inexact_events: Vec<InexactEvent>,
     /// Events that could not have their recorded effect: what they change is not there.
     pub divergent: u64,
     /// The first of them.
@@ -124,6 +117,8 @@ pub struct Summary {
     pub untimed: u64,
     /// Of paced replays.
     pub lateness: Option<Lateness>,
+    /// Of replays that delivered something.
+    pub lag: Option<Lag>,
     /// From the moment the clock was started to the last acknowledgement.
     pub elapsed: Duration,
     /// Recorded times of the first and the last event delivered.
@@ -184,8 +179,8 @@ pub struct Tally {
     pub adapted: u64,
     /// See [`Summary::inexact`].
     pub inexact: u64,
-    /// See [`Summary::first_inexact`].
-    pub first_inexact: Option<Seq>,
+    /// See [`Summary::inexact_events`].
+    pub inexact_events: Vec<InexactEvent>,
     /// See [`Summary::divergent`].
     pub divergent: u64,
     /// See [`Summary::divergences`].
@@ -227,9 +222,16 @@ impl Tally {
     }
 
     /// The event was applied from a description that does not say everything.
-    pub fn inexact(&mut self, seq: Seq) {
+    pub fn inexact(&mut self, seq: Seq, namespace: &Namespace) {
         self.inexact += 1;
-        self.first_inexact.get_or_insert(seq);
+        self.list_inexact(InexactEvent { seq, namespace: namespace.clone() });
+    }
+
+    fn list_inexact(&mut self, event: InexactEvent) {
+        // They come in the order in which they are applied, not always in that of the tape.
+        self.inexact_events.push(event);
+        self.inexact_events.sort_unstable_by_key(|event| event.seq);
+        self.inexact_events.truncate(LISTED);
     }
 
     /// So many transactions, the first of which begins there, were not applied as one.
@@ -268,7 +270,7 @@ impl Tally {
         self.hidden += other.hidden;
         self.adapted += other.adapted;
         self.inexact += other.inexact;
-        self.first_inexact = self.first_inexact.into_iter().chain(other.first_inexact).min();
+        other.inexact_events.into_iter().for_each(|event| self.list_inexact(event));
         self.divergent += other.divergent;
         self.transactions += other.transactions;
         self.torn += other.torn;
@@ -300,47 +302,6 @@ impl Tally {
     }
 }
 
-/// Collects how late events left.
-#[derive(Debug)]
-pub(crate) struct LatenessRecorder {
-    /// Nanoseconds, to three digits; of fixed size, so that counting never allocates.
-    histogram: Histogram<u64>,
-    max: Duration,
-    late: u64,
-}
-
-/// A day in nanoseconds. What is later still counts as a day in the percentiles.
-const MOST: u64 = 24 * 60 * 60 * 1_000_000_000;
-
-impl LatenessRecorder {
-    pub(crate) fn new() -> Option<Self> {
-        // These bounds are always accepted.
-        let histogram = Histogram::new_with_bounds(1, MOST, 3).ok()?;
-        Some(Self { histogram, max: Duration::ZERO, late: 0 })
-    }
-
-    /// So many events were late by so much.
-    pub(crate) fn record(&mut self, lateness: Duration, events: u64) {
-        let nanos = u64::try_from(lateness.as_nanos()).unwrap_or(u64::MAX);
-        self.histogram.saturating_record_n(nanos, events);
-        self.max = self.max.max(lateness);
-        self.late += if lateness > LATE { events } else { 0 };
-    }
-
-    pub(crate) fn summary(&self) -> Option<Lateness> {
-        let at = |quantile| {
-            // A percentile is the upper end of its step, which may lie beyond the maximum.
-            Duration::from_nanos(self.histogram.value_at_quantile(quantile)).min(self.max)
-        };
-        (!self.histogram.is_empty()).then(|| Lateness {
-            p50: at(0.5),
-            p99: at(0.99),
-            max: self.max,
-            late: self.late,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +323,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_inexact_updates_are_listed_in_whichever_order_they_come() {
+        let namespace = Namespace::collection("a", "b");
+        let (mut tally, mut other) = (Tally::default(), Tally::default());
+        (5..30).rev().for_each(|n| tally.inexact(Seq::new(n), &namespace));
+        (0..5).for_each(|n| other.inexact(Seq::new(n), &namespace));
+        tally.merge(other);
+        let listed: Vec<_> = tally.inexact_events.iter().map(|event| event.seq.get()).collect();
+        assert_eq!((tally.inexact, listed), (30, (0..10).collect()));
+    }
+
+    #[test]
     fn only_the_first_divergences_are_listed() {
         let mut tally = Tally::default();
         for n in 0..50 {
@@ -373,19 +345,5 @@ mod tests {
             });
         }
         assert_eq!((tally.divergent, tally.divergences.len()), (50, LISTED));
-    }
-
-    #[test]
-    fn lateness_is_told_in_percentiles() {
-        let mut recorder = LatenessRecorder::new().unwrap();
-        assert_eq!(recorder.summary(), None);
-        for _ in 0..98 {
-            recorder.record(Duration::from_micros(10), 1);
-        }
-        recorder.record(Duration::from_millis(3), 2);
-        let lateness = recorder.summary().unwrap();
-        assert!((9..=11).contains(&lateness.p50.as_micros()), "{lateness:?}");
-        assert!((2_990..=3_010).contains(&lateness.p99.as_micros()), "{lateness:?}");
-        assert_eq!((lateness.late, lateness.max), (2, Duration::from_millis(3)));
     }
 }

@@ -19,16 +19,19 @@
 //! only where there are more than were found is the tape read again to tell which.
 //!
 //! A document that is changed before the tape has said what it was, or in the public form, is
-//! *unknown*: counted and named, never passed off as right.
+//! *unknown*: counted and named, never passed off as right. So is one that is missing and that a TTL
+//! index lets the server remove (`expiry`).
 //!
 //! Nobody may write to the database meanwhile. Not compared: UUIDs, the order of documents.
 
+mod ahead;
 mod change;
 mod collections;
 mod compare;
 mod definition;
 mod difference;
 mod documents;
+mod expiry;
 mod part;
 mod progress;
 mod report;
@@ -37,7 +40,7 @@ mod target;
 use std::ops::Range;
 use std::time::Instant;
 
-use changetape_core::{Namespace, NamespaceFilter, Seq};
+use changetape_core::{Namespace, NamespaceFilter, Position, Seq};
 use changetape_deployment::Deployment;
 use changetape_tape::{Base, TapeReader};
 
@@ -45,7 +48,8 @@ pub use difference::{FieldDifference, How};
 pub use progress::VerifyProgress;
 pub use report::{Comparison, Difference, Differences, Found, Subject, Unknown};
 
-use crate::{Error, Missing, NamespaceMap, Stop};
+use crate::{Error, Missing, NamespaceMap, Stop, selection};
+use ahead::ahead;
 use change::Change;
 use collections::{Collections, Effect, Lineage};
 use compare::Comparing;
@@ -54,13 +58,18 @@ use part::Part;
 use target::Target;
 
 /// How much memory the documents of a part may take, in bytes, unless told: some of the largest
-/// documents, and for most tapes all of them.
-pub const MEMORY: usize = 64 << 20;
+/// documents, and for most tapes all of them. With all else it stays well below 200 MiB.
+pub const MEMORY: usize = 96 << 20;
 
 /// What to compare and how.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// Which collections, by the name that they have at the end of the tape.
+    /// The first event that counts; `None` for the tape's first. What was there before a later
+    /// one is not known, so neither is a base.
+    pub start: Option<Position>,
+    /// The first event that no longer does; `None` for none.
+    pub end: Option<Position>,
+    /// Which collections, by the name that they have after the last event.
     pub namespaces: NamespaceFilter,
     /// Under which names the tape was played.
     pub map: NamespaceMap,
@@ -113,12 +122,10 @@ impl Verification {
     /// See [`Error`].
     pub fn run(self, progress: &VerifyProgress, stop: &Stop) -> Result<Option<Comparison>, Error> {
         let begun = Instant::now();
-        let range = self.tape.start()..self.tape.end();
-        // Where events behind it were dropped, a base says nothing about the rest.
-        let base = match self.tape.dropped() {
-            Some(_) => None,
-            None => self.tape.base().map_err(Error::tape)?,
-        };
+        let range = selection::range(&self.tape, self.options.start, self.options.end)?;
+        // Where events behind it are left out or were dropped, a base says nothing about the rest.
+        let follows = range.start == self.tape.start() && self.tape.dropped().is_none();
+        let base = if follows { self.tape.base().map_err(Error::tape)? } else { None };
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
         let comparison = Comparison::new(range.clone(), gaps, self.options.limit);
         let mut comparing = Comparing::new(&self.target, &self.options, comparison);
@@ -141,7 +148,9 @@ impl Run<'_> {
         while let Some(part) = next {
             let pass = comparing.next_pass();
             self.progress.begin(pass, pass + left, self.range.end.since(self.range.start));
+            let begun = Instant::now();
             let Some((collections, documents)) = self.pass(part)? else { return Ok(false) };
+            comparing.has_read(begun.elapsed());
             let whole = match round {
                 Round::Compare => {
                     if part == Part::ALL {
@@ -173,30 +182,33 @@ impl Run<'_> {
                 let namespace = || collection.definition.namespace();
                 let bad = |source| Error::Definition { namespace: Box::new(namespace()), source };
                 let lineage = collections.put(&collection.definition).map_err(bad)?;
-                for block in base.blocks(&collection) {
-                    for document in block.map_err(Error::tape)?.documents() {
-                        documents.put(lineage, document.as_bytes()).map_err(bad)?;
-                    }
-                    documents.fit_into(self.memory);
-                    if self.stop.is_requested() {
-                        return Ok(None);
-                    }
+                let whole = ahead(
+                    || base.blocks(&collection),
+                    |block| {
+                        for document in block.map_err(Error::tape)?.documents() {
+                            documents.put(lineage, document.as_bytes()).map_err(bad)?;
+                        }
+                        documents.fit_into(self.memory);
+                        Ok(!self.stop.is_requested())
+                    },
+                )?;
+                if !whole {
+                    return Ok(None);
                 }
             }
         }
         let mut reader = Reader { collections, documents, at: None };
-        for block in self.tape.blocks(self.range.start).until(self.range.end) {
+        let blocks = || self.tape.blocks(self.range.start).until(self.range.end);
+        let whole = ahead(blocks, |block| {
             let block = block.map_err(Error::tape)?;
             for recorded in block.events().filter(|it| self.range.contains(&it.seq)) {
                 reader.take(&recorded.event).map_err(Error::event(recorded.seq))?;
             }
             reader.documents.fit_into(self.memory);
             self.progress.read(block.end().min(self.range.end).since(self.range.start));
-            if self.stop.is_requested() {
-                return Ok(None);
-            }
-        }
-        Ok(Some((reader.collections, reader.documents)))
+            Ok(!self.stop.is_requested())
+        })?;
+        Ok(whole.then_some((reader.collections, reader.documents)))
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use changetape_core::Position;
 use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order, Transactions};
+use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
     AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
     SinkAddress, SinkOptions, Speed,
 };
 use clap::{Args, ValueEnum};
 
+use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
 
@@ -38,7 +40,7 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --dry-run
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
-the tape tells.")]
+the tape tells, or, with --verify, if the target is not what the tape says.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -71,15 +73,6 @@ pub(crate) struct ReplayArgs {
     )]
     speed: Speed,
 
-    /// Deliver nothing, and tell what would be delivered, and how long it would take. No connection
-    /// is made and no file
-    #[arg(
-        long,
-        env = "CHANGETAPE_DRY_RUN",
-        value_parser = parse::switch,
-        help_heading = "Delivery"
-    )]
-    pub(crate) dry_run: bool,
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable
     #[arg(
@@ -142,6 +135,8 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     pub(crate) on_error: OnErrorArg,
+    #[command(flatten)]
+    pub(crate) proof: ProofArgs,
     #[command(flatten)]
     shown: ShownArgs,
     /// With file:PATH, overwrite a file that is there
@@ -250,6 +245,23 @@ struct BaseArgs {
     drop: bool,
 }
 
+/// What is made sure of.
+#[derive(Debug, Args)]
+pub(crate) struct ProofArgs {
+    /// Deliver nothing, and tell what would be delivered, and how long it would take. No connection
+    /// is made and no file
+    #[arg(
+        long,
+        env = "CHANGETAPE_DRY_RUN",
+        value_parser = parse::switch,
+        help_heading = "Delivery"
+    )]
+    pub(crate) dry_run: bool,
+    /// Compare the target with the tape at the end, as verify --against does
+    #[arg(long, env = "CHANGETAPE_VERIFY", value_parser = parse::switch, help_heading = "Delivery")]
+    verify: bool,
+}
+
 /// How events are printed.
 #[derive(Debug, Args)]
 struct ShownArgs {
@@ -309,6 +321,28 @@ impl ReplayArgs {
             (true, true) => Ok(Some(Existing::Drop)),
             (false, true) => Err(Usage::new("--drop goes with --base alone").into()),
         }
+    }
+
+    /// How the sink is to be compared with the tape at the end, if it is.
+    pub(crate) fn verification(&self, sink: &SinkAddress) -> anyhow::Result<Option<VerifyOptions>> {
+        if !self.proof.verify {
+            return Ok(None);
+        }
+        let refused = if !matches!(sink, SinkAddress::Mongodb(_)) {
+            "--verify compares a database with the tape: give a mongodb:// sink, or leave it out"
+        } else if !self.which.namespaces.operations.is_empty() {
+            "--verify cannot tell what a database must be after some kinds of event only: leave \
+             out --op, or --verify"
+        } else if self.which.skip_damage {
+            "--verify cannot tell what a database must be after events that cannot be read: leave \
+             out --skip-damage, or --verify"
+        } else {
+            let ReplayOptions { selection, map, missing, .. } = self.options()?;
+            let Selection { namespaces, start, end, .. } = selection;
+            let (limit, memory) = (LISTED, MEMORY);
+            return Ok(Some(VerifyOptions { start, end, namespaces, map, missing, limit, memory }));
+        };
+        Err(Usage::new(refused).into())
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {

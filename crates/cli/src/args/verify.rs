@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use changetape_core::Position;
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{AtDamage, AtGap, Missing, NamespaceMap};
 use clap::Args;
 
 use super::{FilterArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
+
+/// How many differences are listed, unless told otherwise.
+pub(super) const LISTED: usize = 50;
 
 /// Check that a tape is as it was written, or that a database is as the tape says
 ///
@@ -65,13 +69,20 @@ pub(crate) struct VerifyArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 50,
+        default_value_t = LISTED,
         env = "CHANGETAPE_LIMIT",
         help_heading = "Against a database"
     )]
     limit: usize,
     #[command(flatten)]
     namespaces: FilterArgs,
+    /// Compare with what the tape says from here on: a time (2026-03-01T12:00:00Z), a cluster time
+    /// (1772366400:1) or a sequence number (#42)
+    #[arg(long, value_name = "PLACE", env = "CHANGETAPE_START", help_heading = "Selection")]
+    start: Option<Position>,
+    /// Compare with what it says before the first event at or after this place
+    #[arg(long, value_name = "PLACE", env = "CHANGETAPE_END", help_heading = "Selection")]
+    end: Option<Position>,
     /// Compare also where events are known to be missing, as if there were none, instead of not
     /// beginning
     #[arg(long, env = "CHANGETAPE_CROSS_GAPS", value_parser = parse::switch, help_heading = "Selection")]
@@ -95,6 +106,8 @@ impl VerifyArgs {
         let map = NamespaceMap::parse(&self.map_ns);
         let gaps = if self.cross_gaps { AtGap::Cross } else { AtGap::Refuse };
         Ok(VerifyOptions {
+            start: self.start,
+            end: self.end,
             namespaces: self.namespaces.filter(),
             map: map.map_err(|error| Usage::new(error.to_string()))?,
             missing: Missing { gaps, damage: AtDamage::Stop },

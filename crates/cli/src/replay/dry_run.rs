@@ -6,7 +6,10 @@ use changetape_replayer::sink::dry::{Counted, DryRun};
 use changetape_replayer::{Ended, Extent, ReplayOptions, Resume, SinkOptions, Speed, Summary};
 use serde_json::{Value, json};
 
-use super::{Job, crossed_line, ended_json, exit, hidden, nothing, skipped_json, skipped_line};
+use super::summary::{
+    crossed_line, ended_json, hidden, inexact, inexact_json, nothing, skipped_json, skipped_line,
+};
+use super::{Job, exit};
 use crate::args::{Format, OutputArgs, ReplayArgs};
 use crate::exit::{Exit, Usage};
 use crate::{info, report};
@@ -21,22 +24,28 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     }
     let (speed, counted) = (options.speed, DryRun::default());
     let sink = args.sink()?;
+    if args.verification(&sink)?.is_some() {
+        let sentence =
+            "--dry-run changes nothing that --verify could compare: leave one of them out";
+        return Err(Usage::new(sentence).into());
+    }
     let to = sink.to_string();
     let job = Job {
         tape: args.tape.path()?,
         sink,
+        verify: None,
         base: args.base()?,
         // Nobody waits for what does not leave.
         options: ReplayOptions { speed: Speed::Max, ..options },
         sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
     };
-    let summary = job.play(output)?;
+    let (summary, not_asked) = job.play(output)?;
     let counted = counted.counted();
     report::print(&match output.format {
         Format::Text => text(&summary, &counted, speed, &to),
         Format::Json => json(&summary, &counted, speed).to_string(),
     })?;
-    Ok(exit(&summary))
+    exit(&summary, not_asked)
 }
 
 fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String {
@@ -93,12 +102,7 @@ fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String 
     hidden(summary).into_iter().for_each(&mut line);
     summary.crossed().map(crossed_line).for_each(&mut line);
     summary.skipped.iter().map(skipped_line).for_each(&mut line);
-    if let Some(first) = summary.first_inexact {
-        line(format!(
-            "{} in the public form, which does not say everything (first at {first})",
-            report::events(summary.inexact)
-        ));
-    }
+    inexact(summary).into_iter().for_each(&mut line);
     let operations = counted.operations.iter().map(|(operation, &events)| (operation, events));
     info::list(&mut text, "operations", operations, 0);
     let namespaces = counted.namespaces.iter().map(|(namespace, &events)| (namespace, events));
@@ -135,6 +139,7 @@ fn json(summary: &Summary, counted: &Counted, speed: Speed) -> Value {
         "skipped": skipped_json(&summary.skipped),
         "skippedEvents": summary.skipped_events(),
         "inexact": summary.inexact,
+        "inexactEvents": inexact_json(summary),
         "repairedTimes": summary.repaired_times,
         "untimed": summary.untimed,
         "tapeTime": summary.tape_time.map(|(first, last)| json!({

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use changetape_deployment::Deployment;
 use changetape_replayer::verify::{
-    Comparison, Difference, Found, How, Subject, Verification, VerifyProgress,
+    Comparison, Difference, Found, How, Subject, Verification, VerifyOptions, VerifyProgress,
 };
 use changetape_tape::TapeReader;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{Format, OutputArgs, VerifyArgs};
 use crate::exit::Exit;
@@ -29,20 +30,7 @@ pub(super) fn run(args: &VerifyArgs, uri: &str, output: &OutputArgs) -> anyhow::
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let compared = runtime.block_on(async {
         let signalled = signals::stop_on_signal()?;
-        let stop = stop_when(&signalled);
-        let comparing = async {
-            let deployment = Deployment::connect(uri).await?;
-            let progress = Arc::new(VerifyProgress::default());
-            let _shown = progress::show(output, line(Arc::clone(&progress)));
-            let verification = Verification::new(tape, deployment, options);
-            let compared = tokio::task::spawn_blocking(move || verification.run(&progress, &stop));
-            anyhow::Ok(compared.await.context("the comparison ended unexpectedly; this is a bug")??)
-        };
-        tokio::select! {
-            compared = comparing => compared,
-            // It only reads: nothing has to be waited for, least of all a database that is away.
-            () = signalled.cancelled() => Ok(None),
-        }
+        compare(tape, uri, options, output, &signalled).await
     });
     runtime.shutdown_background();
     let Some(compared) = compared? else {
@@ -54,6 +42,30 @@ pub(super) fn run(args: &VerifyArgs, uri: &str, output: &OutputArgs) -> anyhow::
         Format::Json => json(path, &compared).to_string(),
     })?;
     Ok(if compared.is_same() { Exit::Done } else { Exit::Loss })
+}
+
+/// Compares; `None` if a signal came before the end. What is under way then goes on by itself: it
+/// only reads, so nothing has to be waited for, least of all a database that is away.
+pub(crate) async fn compare(
+    tape: TapeReader,
+    uri: &str,
+    options: VerifyOptions,
+    output: &OutputArgs,
+    signalled: &CancellationToken,
+) -> anyhow::Result<Option<Comparison>> {
+    let stop = stop_when(signalled);
+    let comparing = async {
+        let deployment = Deployment::connect(uri).await?;
+        let progress = Arc::new(VerifyProgress::default());
+        let _shown = progress::show(output, line(Arc::clone(&progress)));
+        let verification = Verification::new(tape, deployment, options);
+        let compared = tokio::task::spawn_blocking(move || verification.run(&progress, &stop));
+        anyhow::Ok(compared.await.context("the comparison ended unexpectedly; this is a bug")??)
+    };
+    tokio::select! {
+        compared = comparing => compared,
+        () = signalled.cancelled() => Ok(None),
+    }
 }
 
 fn line(progress: Arc<VerifyProgress>) -> impl FnMut() -> Line + Send + 'static {
@@ -71,7 +83,8 @@ fn line(progress: Arc<VerifyProgress>) -> impl FnMut() -> Line + Send + 'static 
     }
 }
 
-fn text(path: &Path, compared: &Comparison) -> String {
+/// What was found, for people.
+pub(crate) fn text(path: &Path, compared: &Comparison) -> String {
     let mut lines = Vec::new();
     let differences = compared.differences;
     let what = format!(
@@ -115,7 +128,8 @@ fn text(path: &Path, compared: &Comparison) -> String {
     lines.join("\n")
 }
 
-fn json(path: &Path, compared: &Comparison) -> Value {
+/// What was found, for programs.
+pub(crate) fn json(path: &Path, compared: &Comparison) -> Value {
     let unknown = |it: &changetape_replayer::verify::Unknown| json!({"namespace": it.namespace.to_string(), "id": it.id});
     json!({
         "tape": path.display().to_string(),
@@ -132,6 +146,7 @@ fn json(path: &Path, compared: &Comparison) -> Value {
         "unknown": compared.unknown,
         "unknownDocuments": compared.unknowns.iter().map(unknown).collect::<Vec<_>>(),
         "gaps": compared.gaps.iter().map(info::gap_json).collect::<Vec<_>>(),
+        "readingSeconds": compared.reading.as_secs_f64(),
         "elapsedSeconds": compared.elapsed.as_secs_f64(),
     })
 }

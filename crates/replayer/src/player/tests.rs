@@ -7,10 +7,10 @@ use std::ops::Range;
 use bson::rawdoc;
 
 use super::*;
-use crate::Placed;
 use crate::clock::ManualClock;
 use crate::page::OnTape;
 use crate::read_ahead::EndOnDrop;
+use crate::{Offset, Placed};
 
 /// A manual clock that the sink can move too, as slow deliveries do.
 #[derive(Clone, Default)]
@@ -235,6 +235,62 @@ fn a_slow_sink_gets_late_events_at_once_and_together_and_loses_none() {
         ]
     );
     assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::from_micros(2));
+}
+
+#[test]
+fn a_lag_is_counted_from_when_an_event_was_due_until_it_is_acknowledged() {
+    let (_, played, _) = play(&[&[0, 1_000, 9_000_000]], Speed::ORIGINAL, |script| {
+        script.nanos = 3_000_000;
+    });
+    // The second event was due a microsecond after the first, and waited for that one.
+    assert_eq!(played.lag.unwrap().summary().unwrap().max, Duration::from_micros(5_999));
+    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::from_micros(2_999));
+}
+
+#[test]
+fn at_full_speed_a_lag_is_counted_from_when_the_sink_was_handed_an_event() {
+    let queue = Queue::default();
+    for page in pages(&[&[0; 4]]) {
+        queue.push(page);
+    }
+    queue.end(Ok(()));
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    // The last two are offered twice: they have been in the sink's hands all along.
+    (script.takes, script.nanos) = (2, 1_000_000);
+    let (progress, stop) = (Progress::default(), Stop::default());
+    let (_, played) =
+        Player::new(from(&queue), &mut script, clock, Speed::Max, &progress, &stop).play();
+    let lag = played.lag.unwrap().summary().unwrap();
+    assert!((999..=1_001).contains(&lag.p50.as_micros()), "{lag:?}");
+    assert_eq!((lag.max, progress.lag()), (Duration::from_millis(2), Duration::from_millis(2)));
+}
+
+#[test]
+fn a_schedule_ends_when_the_last_event_of_the_range_is_due() {
+    let left = |speed, last: Option<i64>, now| {
+        let queue = Queue::default();
+        // The first event that was selected lies 300 ms behind the first of the range.
+        for page in pages(&[&[300_000_000]]) {
+            queue.push(page);
+        }
+        queue.end(Ok(()));
+        let clock = SharedClock::default();
+        clock.0.lock().unwrap().now = Instant::from_nanos(1_000);
+        let (progress, stop) = (Progress::default(), Stop::default());
+        progress.begin(Seq::ZERO, Seq::new(1), last.map(WallTime::from_millis));
+        let mut script = Script::new(&clock);
+        let _ = Player::new(from(&queue), &mut script, clock, speed, &progress, &stop).play();
+        progress.schedule_left(Instant::from_nanos(now))
+    };
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(left(Speed::Factor(0.5), Some(1_300), 1_000), millis(2_000));
+    assert_eq!(left(Speed::Factor(0.5), Some(1_300), 500_001_000), millis(1_500));
+    assert_eq!(left(Speed::Factor(0.5), Some(1_300), 9_000_000_000), millis(0));
+    // A last event that was recorded with an earlier time leaves with the one before it.
+    assert_eq!(left(Speed::ORIGINAL, Some(200), 1_000), millis(0));
+    assert_eq!(left(Speed::ORIGINAL, None, 1_000), None);
+    assert_eq!(left(Speed::Max, Some(1_300), 1_000), None);
 }
 
 #[test]

@@ -2,13 +2,17 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
+use bson::DateTime;
+use bson::raw::RawDocumentBuf;
 use changetape_core::{Namespace, raw};
 
 use super::collections::{Collection, Collections};
 use super::definition::{Definition, Fields};
 use super::difference::{self, FieldDifference, How};
 use super::documents::{Documents, Key, State, write_key};
+use super::expiry::Expiry;
 use super::report::{Found, Subject, shown};
 use super::target::{Listed, Target};
 use super::{Comparison, VerifyOptions, VerifyProgress};
@@ -44,6 +48,11 @@ impl<'a> Comparing<'a> {
     pub(super) fn next_pass(&mut self) -> u64 {
         self.comparison.passes += 1;
         self.comparison.passes
+    }
+
+    /// So long it took to compute what a part has to be.
+    pub(super) fn has_read(&mut self, took: Duration) {
+        self.comparison.reading += took;
     }
 
     pub(super) fn done(mut self) -> Comparison {
@@ -177,10 +186,12 @@ impl<'a> Comparing<'a> {
             if collection.whole {
                 self.present.entry(ns.clone()).or_default();
             }
+            let expiry = Expiry::of(&collection.definition);
+            let expiry = expiry.map_err(|error| self.target.nonsense(&error))?;
             let mut batch = Batch::default();
             for (key, state) in documents.of(collection.lineage) {
                 if batch.is_full() {
-                    self.batch(&ns, std::mem::take(&mut batch))?;
+                    self.batch(&ns, std::mem::take(&mut batch), &expiry)?;
                     progress.compared(self.comparison.documents);
                     if stop.is_requested() {
                         return Ok(false);
@@ -188,13 +199,13 @@ impl<'a> Comparing<'a> {
                 }
                 batch.add(key, state);
             }
-            self.batch(&ns, batch)?;
+            self.batch(&ns, batch, &expiry)?;
             progress.compared(self.comparison.documents);
         }
         Ok(!stop.is_requested())
     }
 
-    fn batch(&mut self, ns: &Namespace, batch: Batch<'_>) -> Result<(), Error> {
+    fn batch(&mut self, ns: &Namespace, batch: Batch<'_>, expiry: &Expiry) -> Result<(), Error> {
         if batch.keys.is_empty() {
             return Ok(());
         }
@@ -230,14 +241,19 @@ impl<'a> Comparing<'a> {
         if let Some(present) = present {
             *present += there;
         }
+        let now = DateTime::now().timestamp_millis();
+        let may_have_expired = |document: &RawDocumentBuf| {
+            let may = expiry.may_have_removed(document.as_bytes(), now);
+            may.map_err(|error| target.nonsense(&error))
+        };
         for (key, state) in waiting {
             match state {
-                State::Is(_) => {
+                State::Is(document) if !may_have_expired(document)? => {
                     comparison.documents += 1;
                     comparison.add(ns, Subject::Document(shown(key)), Found::Missing);
                 }
                 State::Gone => comparison.documents += 1,
-                State::Unknown | State::MayBe(_) => comparison.add_unknown(ns, key),
+                State::Is(_) | State::MayBe(_) | State::Unknown => comparison.add_unknown(ns, key),
             }
         }
         Ok(())

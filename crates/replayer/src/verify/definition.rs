@@ -78,7 +78,7 @@ impl Fields {
         self.0.remove(name);
     }
 
-    fn get(&self, name: &[u8]) -> Option<Element<'_>> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<Element<'_>> {
         let (name, field) = self.0.get_key_value(name)?;
         match field {
             Field::Value { kind, value } => Some(Element { kind: *kind, name, value }),
@@ -148,7 +148,7 @@ fn is_off(option: Element<'_>) -> Result<bool, Error> {
 }
 
 /// A number's value; those that are no whole numbers are compared as they are.
-fn number(element: Element<'_>) -> Option<i64> {
+pub(super) fn number(element: Element<'_>) -> Option<i64> {
     if element.kind != kind::DOUBLE {
         return element.as_i64();
     }

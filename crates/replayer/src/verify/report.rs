@@ -38,7 +38,9 @@ pub struct Comparison {
     pub differences: Differences,
     /// As many of them as were asked for.
     pub listed: Vec<Difference>,
-    /// How long it took.
+    /// How long it took to compute from the tape what must be there, all passes together.
+    pub reading: Duration,
+    /// How long all of it took.
     pub elapsed: Duration,
     /// How many are listed at most.
     limit: usize,
@@ -121,6 +123,7 @@ impl Comparison {
             unknowns: Vec::new(),
             differences: Differences::default(),
             listed: Vec::new(),
+            reading: Duration::ZERO,
             elapsed: Duration::ZERO,
             limit,
         }

@@ -313,7 +313,8 @@ impl Attempt<'_> {
                 Care::OneByOne => Outcome::Refused(first, error.refusal.clone()),
             }));
         }
-        let missing = tell(group.run.planned(), &reply, &mut self.form, &mut self.told);
+        let (planned, ns) = (group.run.planned(), &group.namespace);
+        let missing = tell(planned, &reply, ns, &mut self.form, &mut self.told);
         match self.care {
             _ if missing == 0 => {}
             Care::Grouped if self.lists || group.run.prepares() => return Ok(Some(Outcome::Look)),

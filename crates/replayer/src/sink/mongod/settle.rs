@@ -1,5 +1,7 @@
 //! What the answers say about the state that the target was in.
 
+use changetape_core::Namespace;
+
 use super::reply::Reply;
 use super::run::Planned;
 use super::statement::{Effect, Form};
@@ -12,7 +14,13 @@ pub(super) const MISSING: &str = "no such document to update";
 
 /// Counts what the answer to a command says, and tells how many of the documents that it was to
 /// update were missing.
-pub(super) fn tell(done: &[Planned], reply: &Reply, form: &mut Form, tally: &mut Tally) -> u64 {
+pub(super) fn tell(
+    done: &[Planned],
+    reply: &Reply,
+    namespace: &Namespace,
+    form: &mut Form,
+    tally: &mut Tally,
+) -> u64 {
     let (mut inserted_anew, mut present) = (false, false);
     for (index, planned) in done.iter().enumerate() {
         let upserted = reply.upserted.contains(&index);
@@ -26,7 +34,7 @@ pub(super) fn tell(done: &[Planned], reply: &Reply, form: &mut Form, tally: &mut
             Effect::Insert | Effect::Update | Effect::Delete | Effect::Prepare => {}
         }
         if planned.inexact {
-            tally.inexact(planned.seq);
+            tally.inexact(planned.seq, namespace);
         }
     }
     // As soon as documents are new again, plain inserts are quicker again.
@@ -51,7 +59,7 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<(), Halt> {
-        let missing = tell(done, reply, &mut self.form, tally);
+        let missing = tell(done, reply, &subject.namespace, &mut self.form, tally);
         if missing > 0 {
             self.find_missing(done, missing, subject, tally, stop)?;
         }

@@ -28,7 +28,7 @@ impl Unsent {
         if let Some(command) = statement::command(event, self.form).map_err(&bad)? {
             let statements = statement::statements(event, command, self.form).map_err(&bad)?;
             for _ in statements.iter().filter(|statement| statement.inexact) {
-                tally.inexact(seq);
+                tally.inexact(seq, &subject.namespace);
             }
             return Ok(());
         }

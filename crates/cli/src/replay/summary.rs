@@ -1,0 +1,313 @@
+//! What is said of a replay at its end.
+
+use changetape_core::Seq;
+use changetape_replayer::{Ended, Extent, Skipped, Summary};
+use changetape_tape::Gap;
+use serde_json::{Value, json};
+
+use super::verification::Verification;
+use super::{base, on_error};
+use crate::{info, report};
+
+pub(super) fn nothing(summary: &Summary) -> String {
+    if summary.range.is_empty() {
+        "the tape has no event in this range".to_owned()
+    } else {
+        format!("none of the {} in this range is selected", report::events(summary.read))
+    }
+}
+
+pub(super) fn hidden(summary: &Summary) -> Option<String> {
+    (summary.hidden > 0).then(|| {
+        format!("left out {}; --show-expanded-events shows them", report::events(summary.hidden))
+    })
+}
+
+pub(super) fn skipped_line(skipped: &Skipped) -> String {
+    format!(
+        "skipped {}: {} (first at {})",
+        report::events(skipped.events),
+        skipped.reason,
+        skipped.first
+    )
+}
+
+pub(super) fn crossed_line(gap: &Gap) -> String {
+    format!("crossed a gap: {gap}")
+}
+
+fn played(summary: &Summary) -> String {
+    if summary.selected == 0 {
+        return nothing(summary);
+    }
+    format!(
+        "replayed {} ({}) in {}, {}{}",
+        report::events(summary.delivered),
+        report::bytes(summary.bytes),
+        report::duration(summary.elapsed),
+        report::rate(summary.events_per_second()),
+        match summary.ended {
+            Ended::AtTheEnd => String::new(),
+            Ended::Stopped => format!("; stopped before {}", summary.reached),
+            Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
+        },
+    )
+}
+
+/// What was, or would be, applied from a form that does not say everything.
+pub(super) fn inexact(summary: &Summary) -> Vec<String> {
+    if summary.inexact == 0 {
+        return Vec::new();
+    }
+    let count = report::events(summary.inexact);
+    let all = format!("{count} in the public form, which does not say everything");
+    let listed =
+        summary.inexact_events.iter().map(|event| format!("  {} {}", event.seq, event.namespace));
+    [all].into_iter().chain(listed).collect()
+}
+
+/// The same, one by one.
+pub(super) fn inexact_json(summary: &Summary) -> Value {
+    let listed = summary.inexact_events.iter();
+    listed
+        .map(|event| json!({"seq": event.seq.get(), "namespace": event.namespace.to_string()}))
+        .collect()
+}
+
+/// All of it, for people.
+pub(super) fn text(summary: &Summary, verification: &Verification) -> String {
+    let mut lines = Vec::new();
+    if let Some(base) = &summary.base {
+        lines.push(base::text(base));
+    }
+    if summary.base.is_none_or(|base| base.extent == Extent::Whole) {
+        lines.push(played(summary));
+    }
+    if let Some(late) = &summary.lateness {
+        lines.push(format!(
+            "lateness: p50 {}, p99 {}, max {}; {} over 1 ms late",
+            report::milliseconds(late.p50),
+            report::milliseconds(late.p99),
+            report::milliseconds(late.max),
+            report::events(late.late),
+        ));
+    }
+    if let Some(lag) = &summary.lag {
+        lines.push(format!(
+            "lag: p50 {}, p99 {}, max {}",
+            report::milliseconds(lag.p50),
+            report::milliseconds(lag.p99),
+            report::milliseconds(lag.max),
+        ));
+    }
+    if summary.repaired_times > 0 {
+        lines.push(format!(
+            "{} with a recorded time that went backwards, sent with the event before",
+            report::events(summary.repaired_times)
+        ));
+    }
+    lines.extend(hidden(summary));
+    lines.extend(summary.crossed().map(crossed_line));
+    lines.extend(summary.skipped.iter().map(skipped_line));
+    if summary.transactions > 0 {
+        let transactions = report::counted(summary.transactions, "recorded transaction");
+        lines.push(format!("{transactions} applied as one"));
+    }
+    if let Some(first) = summary.first_torn {
+        lines.push(format!(
+            "{} not applied as one: the target takes no such transaction (first at {first})",
+            report::counted(summary.torn, "recorded transaction")
+        ));
+    }
+    lines.extend(on_error::lines(summary));
+    if summary.adapted > 0 {
+        lines.push(format!("{} found the effect there already", report::events(summary.adapted)));
+    }
+    lines.extend(inexact(summary));
+    if summary.divergent > 0 {
+        lines.push(format!(
+            "{} without effect: the target differs from what the tape tells",
+            report::events(summary.divergent)
+        ));
+        lines.extend(summary.divergences.iter().map(|divergence| {
+            format!("  {} {}: {}", divergence.seq, divergence.namespace, divergence.found)
+        }));
+    }
+    lines.extend(verification.text());
+    lines.join("\n")
+}
+
+pub(super) fn skipped_json(skipped: &[Skipped]) -> Value {
+    let skipped = skipped.iter().map(|skipped| {
+        json!({
+            "reason": skipped.reason,
+            "events": skipped.events,
+            "firstSeq": skipped.first.get(),
+        })
+    });
+    skipped.collect()
+}
+
+pub(super) fn ended_json(ended: Ended) -> &'static str {
+    match ended {
+        Ended::AtTheEnd => "end",
+        Ended::Stopped => "stopped",
+        Ended::SinkClosed => "sinkClosed",
+    }
+}
+
+/// All of it, for programs.
+pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
+    let divergences: Vec<_> = summary
+        .divergences
+        .iter()
+        .map(|divergence| {
+            json!({
+                "seq": divergence.seq.get(),
+                "namespace": divergence.namespace.to_string(),
+                "found": divergence.found,
+            })
+        })
+        .collect();
+    json!({
+        "ended": ended_json(summary.ended),
+        "base": summary.base.as_ref().map(base::json),
+        "startSeq": summary.range.start.get(),
+        "endSeq": summary.range.end.get(),
+        "reachedSeq": summary.reached.get(),
+        "read": summary.read,
+        "selected": summary.selected,
+        "delivered": summary.delivered,
+        "bytes": summary.bytes,
+        "hidden": summary.hidden,
+        "gaps": summary.crossed().map(info::gap_json).collect::<Vec<_>>(),
+        "skipped": skipped_json(&summary.skipped),
+        "skippedEvents": summary.skipped_events(),
+        "refused": summary.refused,
+        "refusals": on_error::json(&summary.refusals),
+        "transactions": summary.transactions,
+        "tornTransactions": summary.torn,
+        "firstTornSeq": summary.first_torn.map(Seq::get),
+        "adapted": summary.adapted,
+        "inexact": summary.inexact,
+        "inexactEvents": inexact_json(summary),
+        "divergent": summary.divergent,
+        "divergences": divergences,
+        "repairedTimes": summary.repaired_times,
+        "untimed": summary.untimed,
+        "lateness": summary.lateness.as_ref().map(|late| json!({
+            "p50Micros": report::micros(late.p50),
+            "p99Micros": report::micros(late.p99),
+            "maxMicros": report::micros(late.max),
+            "lateEvents": late.late,
+        })),
+        "lag": summary.lag.as_ref().map(|lag| json!({
+            "p50Micros": report::micros(lag.p50),
+            "p99Micros": report::micros(lag.p99),
+            "maxMicros": report::micros(lag.max),
+        })),
+        "elapsedSeconds": summary.elapsed.as_secs_f64(),
+        "eventsPerSecond": summary.events_per_second(),
+        "tapeTime": summary.tape_time.map(|(first, last)| json!({
+            "first": first.to_string(),
+            "last": last.to_string(),
+        })),
+        "verification": verification.json(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use changetape_core::{Namespace, WallTime};
+    use changetape_replayer::{Divergence, InexactEvent, Lag, Lateness};
+
+    use super::*;
+
+    fn namespace() -> Namespace {
+        Namespace::collection("shop", "orders")
+    }
+
+    #[test]
+    fn programs_get_every_figure() {
+        let summary = Summary {
+            ended: Ended::Stopped,
+            base: None,
+            range: Seq::new(1)..Seq::new(90),
+            reached: Seq::new(60),
+            read: 70,
+            selected: 69,
+            delivered: 50,
+            bytes: 5_000,
+            gaps: Vec::new(),
+            hidden: 3,
+            skipped: vec![Skipped { reason: "odd".into(), events: 4, first: Seq::new(5) }],
+            refused: 20,
+            refusals: Vec::new(),
+            transactions: 21,
+            torn: 22,
+            first_torn: Some(Seq::new(23)),
+            adapted: 6,
+            inexact: 7,
+            inexact_events: vec![InexactEvent { seq: Seq::new(8), namespace: namespace() }],
+            divergent: 9,
+            divergences: vec![Divergence {
+                seq: Seq::new(10),
+                namespace: namespace(),
+                found: "nothing",
+            }],
+            repaired_times: 11,
+            untimed: 12,
+            lateness: Some(Lateness {
+                p50: Duration::from_micros(13),
+                p99: Duration::from_micros(14),
+                max: Duration::from_micros(15),
+                late: 16,
+            }),
+            lag: Some(Lag {
+                p50: Duration::from_micros(17),
+                p99: Duration::from_micros(18),
+                max: Duration::from_micros(19),
+            }),
+            elapsed: Duration::from_secs(2),
+            tape_time: Some((WallTime::from_millis(1), WallTime::from_millis(2))),
+        };
+        let expected = json!({
+            "ended": "stopped",
+            "base": null,
+            "startSeq": 1,
+            "endSeq": 90,
+            "reachedSeq": 60,
+            "read": 70,
+            "selected": 69,
+            "delivered": 50,
+            "bytes": 5_000,
+            "hidden": 3,
+            "gaps": [],
+            "skipped": [{"reason": "odd", "events": 4, "firstSeq": 5}],
+            "skippedEvents": 4,
+            "refused": 20,
+            "refusals": [],
+            "transactions": 21,
+            "tornTransactions": 22,
+            "firstTornSeq": 23,
+            "adapted": 6,
+            "inexact": 7,
+            "inexactEvents": [{"seq": 8, "namespace": "shop.orders"}],
+            "divergent": 9,
+            "divergences": [{"seq": 10, "namespace": "shop.orders", "found": "nothing"}],
+            "repairedTimes": 11,
+            "untimed": 12,
+            "lateness":
+                {"p50Micros": 13.0, "p99Micros": 14.0, "maxMicros": 15.0, "lateEvents": 16},
+            "lag": {"p50Micros": 17.0, "p99Micros": 18.0, "maxMicros": 19.0},
+            "elapsedSeconds": 2.0,
+            "eventsPerSecond": 25.0,
+            "tapeTime":
+                {"first": "1970-01-01T00:00:00.001Z", "last": "1970-01-01T00:00:00.002Z"},
+            "verification": {"same": null, "notCompared": "the replay did not come to its end"},
+        });
+        assert_eq!(json(&summary, &Verification::Unfinished), expected);
+    }
+}
