@@ -12,6 +12,7 @@
 mod bad_input;
 mod base;
 mod diff_against_server;
+mod expiring;
 mod full_disk;
 mod gaps;
 mod incompressible;
@@ -30,6 +31,7 @@ mod recorder_killed;
 mod recording;
 mod replay_applies;
 mod replay_base;
+mod replay_expiry;
 mod replay_is_identical;
 mod replay_resumed;
 mod source_load;

@@ -1,6 +1,7 @@
 //! `changetape replay` and `changetape cat`.
 
 mod base;
+mod expiries;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -293,6 +294,7 @@ fn text(summary: &Summary) -> String {
             format!("  {} {}: {}", divergence.seq, divergence.namespace, divergence.found)
         }));
     }
+    lines.extend(summary.expiries.sentences());
     lines.join("\n")
 }
 
@@ -341,6 +343,7 @@ fn json(summary: &Summary) -> String {
         "inexact": summary.inexact,
         "divergent": summary.divergent,
         "divergences": divergences,
+        "expiries": expiries::json(&summary.expiries),
         "repairedTimes": summary.repaired_times,
         "untimed": summary.untimed,
         "lateness": summary.lateness.as_ref().map(|late| json!({

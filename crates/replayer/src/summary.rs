@@ -13,7 +13,7 @@ use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
 use hdrhistogram::Histogram;
 
-use crate::Restored;
+use crate::{Expiries, Restored};
 
 /// How many divergences are listed one by one; the rest are only counted.
 const LISTED: usize = 10;
@@ -107,6 +107,8 @@ pub struct Summary {
     pub divergent: u64,
     /// The first of them.
     pub divergences: Vec<Divergence>,
+    /// What was kept from expiring while the replay lasted.
+    pub expiries: Expiries,
     /// Recorded times that went backwards, were zero or negative, and were moved.
     pub repaired_times: u64,
     /// Events without any recorded time, which left with the event before.
@@ -121,12 +123,13 @@ pub struct Summary {
 
 impl Summary {
     /// Whether every selected event had its recorded effect, and none was missing, as far as it
-    /// was played.
+    /// was played; and whether what was held back for it is put right.
     #[must_use]
     pub fn is_faithful(&self) -> bool {
         self.skipped.is_empty()
             && self.divergent == 0
             && self.inexact == 0
+            && self.expiries.left.is_empty()
             && self.crossed().next().is_none()
     }
 

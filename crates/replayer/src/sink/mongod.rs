@@ -38,6 +38,8 @@
 
 mod definition;
 mod error;
+mod held;
+mod hold;
 mod identity;
 mod progress;
 mod public_update;
@@ -61,8 +63,9 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken};
 use crate::page::Outgoing;
 use crate::summary::{Divergence, Tally};
-use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
+use crate::{Completion, Coverage, Error, Expiries, Progress, Restoration, Restored, Stop};
 pub use error::TargetError;
+use held::Held;
 use progress::Kept;
 use reply::Reply;
 pub use restore::RestoreError;
@@ -88,6 +91,8 @@ pub struct MongodSink {
     transactions: usize,
     /// How far the replay has come, if the target is to keep it.
     progress: Option<Kept>,
+    /// The expiries that are held back while the replay lasts.
+    held: Held,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -122,8 +127,15 @@ impl MongodSink {
         let sharded = deployment.topology() == Topology::Sharded;
         let target = Target::new(deployment).await.map_err(Error::deployment)?;
         let form = Form { sharded, ..Form::default() };
-        let (order, regrouping) = (Order::default(), HashMap::new());
-        Ok(Self { target, form, order, regrouping, transactions: WORKERS.into(), progress: None })
+        Ok(Self {
+            target,
+            form,
+            order: Order::default(),
+            regrouping: HashMap::new(),
+            transactions: WORKERS.into(),
+            progress: None,
+            held: Held::default(),
+        })
     }
 
     /// Which events keep the order that they have on the tape; those of one document unless told.
@@ -170,6 +182,8 @@ impl MongodSink {
             if taken > 0 {
                 return Ok(taken);
             }
+        } else {
+            self.regrouping(&subject.namespace, &subject, stop)?;
         }
         self.run(due, tally, stop)
     }
@@ -201,8 +215,9 @@ impl MongodSink {
         use definition::{Found, Plan};
         self.regrouping.clear();
         let quorum = self.target.quorum();
-        let plan =
-            definition::plan(&outgoing.event, &subject.operation, &subject.namespace, quorum);
+        let held = self.hold_back(&outgoing.event, subject, stop)?;
+        let event = held.as_ref().unwrap_or(&outgoing.event);
+        let plan = definition::plan(event, &subject.operation, &subject.namespace, quorum);
         let commands = match plan.map_err(Error::event(subject.seq))? {
             Plan::Commands(commands) => commands,
             Plan::Skip(reason) => {
@@ -213,7 +228,9 @@ impl MongodSink {
         let mut already_so = false;
         for command in commands {
             let found = definition::execute(&mut self.target, &command, &subject.namespace, stop);
-            match found.map_err(|trouble| self.failure(subject, trouble))? {
+            let found = found.map_err(|trouble| self.failure(subject, trouble))?;
+            self.follow(event, subject, found, stop)?;
+            match found {
                 Found::AsExpected => {}
                 Found::AlreadySo => already_so = true,
                 Found::Divergent(found) => {
@@ -297,9 +314,11 @@ impl MongodSink {
     /// Keeps that an event is applied, and everything before it, if progress is kept.
     fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
         let Some(progress) = &self.progress else { return Ok(()) };
-        let command = progress.command(done.seq.next());
+        let command = progress.command(Some(done.seq.next()), self.held.changed());
         let kept = self.target.write(progress::DATABASE, &command, stop);
-        kept.map(drop).map_err(|trouble| self.failure(done, trouble))
+        kept.map_err(|trouble| self.failure(done, trouble))?;
+        self.held.is_changed = false;
+        Ok(())
     }
 }
 
@@ -311,8 +330,8 @@ impl Sink for MongodSink {
     }
 
     fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
-        let (progress, next) = Kept::resume(&self.target, coverage)?;
-        self.progress = Some(progress);
+        let (progress, next, held) = Kept::resume(&self.target, coverage)?;
+        (self.progress, self.held) = (Some(progress), held);
         // Everything before one place is applied, and nothing behind it.
         self.transactions = 1;
         Ok(next)
@@ -324,7 +343,7 @@ impl Sink for MongodSink {
         progress: &Progress,
         stop: &Stop,
     ) -> Result<Restored, Error> {
-        restore::restore(&mut self.target, base, progress, stop)
+        restore::restore(&mut self.target, &mut self.held, base, progress, stop)
     }
 
     fn deliver(
@@ -338,6 +357,10 @@ impl Sink for MongodSink {
             Err(Halt::Stopped) => Ok(Taken::Stopped),
             Err(Halt::Failed(error)) => Err(error),
         }
+    }
+
+    fn release(&mut self, completion: Completion, stop: &Stop) -> Expiries {
+        self.let_go(completion, stop)
     }
 }
 

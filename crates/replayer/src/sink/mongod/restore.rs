@@ -9,6 +9,7 @@
 //!   `statement`). They come before the indexes, which are built once then.
 //! - Commands carry transaction numbers and wait for a majority, as those of events: what is sent
 //!   again is not done twice, and what is acknowledged stays.
+//! - Nothing expires until the replay is over (see [`held`](super::held)).
 //! - Whoever else writes there meanwhile is met as an error: nothing is taken for the base's own.
 
 mod error;
@@ -19,6 +20,7 @@ use changetape_core::{Namespace, Seq};
 
 use super::Halt;
 use super::definition::{self, Definition, Found, Plan};
+use super::held::Held;
 use super::reply::Reply;
 use super::run::{MAX_BYTES, MAX_STATEMENTS, Run, STATEMENT_OVERHEAD, Terms};
 use super::statement::{self, Command};
@@ -36,12 +38,13 @@ const TAKE: &str = "take documents of";
 /// Restores a base: how much of it is then there.
 pub(super) fn restore(
     target: &mut Target,
+    held: &mut Held,
     base: &Restoration,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Restored, Error> {
     let started = Instant::now();
-    let mut work = Work { target, base, progress, stop, restored: Restored::default() };
+    let mut work = Work { target, held, base, progress, stop, restored: Restored::default() };
     let result = work.restore();
     progress.restoring(None);
     let restored = Restored { elapsed: started.elapsed(), ..work.restored };
@@ -59,6 +62,7 @@ pub(super) fn restore(
 /// A restoration under way.
 struct Work<'a> {
     target: &'a mut Target,
+    held: &'a mut Held,
     base: &'a Restoration,
     progress: &'a Progress,
     stop: &'a Stop,
@@ -85,6 +89,8 @@ impl Work<'_> {
             self.fill(part, &namespace)?;
             if let Some(indexes) = part.indexes() {
                 self.show(&namespace, true);
+                let indexes = self.held.create_indexes(&indexes, &namespace, &[]);
+                let indexes = indexes.map_err(bad(&namespace))?;
                 let quorum = self.target.quorum();
                 let command = definition::create_indexes(&indexes, &namespace, quorum);
                 let command = command.map_err(bad(&namespace))?;
@@ -119,13 +125,15 @@ impl Work<'_> {
         for namespace in found {
             let command = definition::drop(&namespace).map_err(bad(&namespace))?;
             self.define(&command, "drop", &namespace)?;
+            self.held.drop(&namespace);
             self.restored.dropped += 1;
         }
         Ok(())
     }
 
     fn create(&mut self, part: &Part, namespace: &Namespace) -> Result<(), Halt> {
-        let plan = definition::create(&part.creation(), namespace).map_err(bad(namespace))?;
+        let creation = self.held.create(&part.creation(), namespace).map_err(bad(namespace))?;
+        let plan = definition::create(&creation, namespace).map_err(bad(namespace))?;
         match plan {
             Plan::Commands(commands) => {
                 commands.iter().try_for_each(|command| self.define(command, "create", namespace))

@@ -12,8 +12,8 @@ mod transaction;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bson::Document;
 use bson::raw::RawDocumentBuf;
+use bson::{Document, rawdoc};
 use changetape_core::raw::{DocumentWriter, kind};
 use changetape_deployment::{Deployment, Error, Refusal, Topology, error_code, is_transient};
 use mongodb::ClientSession;
@@ -314,10 +314,13 @@ impl Target {
 
 /// Waits for a majority, so that what is acknowledged is never rolled back.
 pub(super) fn write_concern(writer: &mut DocumentWriter) {
-    writer.open(kind::DOCUMENT, b"writeConcern");
-    writer.string(b"w", b"majority");
-    writer.int32(b"wtimeout", i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX));
-    writer.close();
+    writer.value(kind::DOCUMENT, b"writeConcern", majority().as_bytes());
+}
+
+/// The write concern of a majority.
+pub(super) fn majority() -> RawDocumentBuf {
+    let wait = i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX);
+    rawdoc! {"w": "majority", "wtimeout": wait}
 }
 
 fn concern(reply: &Document) -> Option<Refusal> {
