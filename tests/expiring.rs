@@ -6,9 +6,14 @@ use mongodb::Client;
 
 use crate::watched::until;
 
-/// A time at which everything has expired by now.
+/// A time that is past whatever the expiry: what some programs write for none.
 pub(crate) fn long_ago() -> DateTime {
-    DateTime::from_millis(1_000_000_000)
+    DateTime::from_millis(-62_135_596_800_000)
+}
+
+/// A time that the longest expiry is not past yet.
+pub(crate) fn not_so_long_ago() -> DateTime {
+    DateTime::from_millis(1_000_000_000_000)
 }
 
 /// A server that deletes nothing by itself.

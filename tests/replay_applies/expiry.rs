@@ -7,7 +7,9 @@
 use bson::{DateTime, doc};
 
 use super::*;
-use crate::expiring::{after_a_pass, keeping, long_ago, quick, set_monitor, until_empty};
+use crate::expiring::{
+    after_a_pass, keeping, long_ago, not_so_long_ago, quick, set_monitor, until_empty,
+};
 
 const DOCUMENTS: i32 = 20;
 
@@ -67,8 +69,8 @@ fn modify(coll: &str, mut index: Document) -> Document {
     doc! {"collMod": coll, "index": index}
 }
 
-async fn insert(client: &Client, coll: &str) {
-    let documents = (0..DOCUMENTS).map(|n| bson::rawdoc! {"_id": n, "at": long_ago()});
+async fn insert(client: &Client, coll: &str, at: DateTime) {
+    let documents = (0..DOCUMENTS).map(|n| bson::rawdoc! {"_id": n, "at": at});
     raw(client, coll).insert_many(documents).await.unwrap();
 }
 
@@ -90,29 +92,29 @@ async fn nothing_expires_before_the_end() {
     let pair = Pair::expiring().await;
     let from = &pair.from;
     let shop = async |command| run(from, "shop", command).await;
-    shop(ttl("created", 0)).await;
-    shop(doc! {"createIndexes": "turned", "indexes": [{"key": {"at": 1}, "name": "ttl"}]}).await;
-    shop(modify("turned", doc! {"expireAfterSeconds": 10})).await;
-    shop(ttl("modified", 3_000_000)).await;
-    shop(modify("modified", doc! {"expireAfterSeconds": 20, "hidden": true})).await;
-    for coll in ["created", "turned", "modified"] {
-        insert(from, coll).await;
-    }
-    // A clustered collection expires by its `_id`, as soon as that is a time.
     let clustered = doc! {"key": {"_id": 1}, "unique": true};
     shop(doc! {"create": "clustered", "clusteredIndex": &clustered, "expireAfterSeconds": 30})
         .await;
     shop(doc! {"create": "later", "clusteredIndex": &clustered}).await;
-    shop(doc! {"collMod": "later", "expireAfterSeconds": 40}).await;
     for coll in ["clustered", "later"] {
         let at = |n| DateTime::from_millis(long_ago().timestamp_millis() + i64::from(n));
         let documents = (0..DOCUMENTS).map(|n| bson::rawdoc! {"_id": at(n)});
         raw(from, coll).insert_many(documents).await.unwrap();
     }
+    for coll in ["created", "turned", "modified"] {
+        insert(from, coll, long_ago()).await;
+    }
+    // Not before the next document is written would the target be looked at.
+    shop(ttl("created", 0)).await;
+    shop(doc! {"createIndexes": "turned", "indexes": [{"key": {"at": 1}, "name": "ttl"}]}).await;
+    shop(modify("turned", doc! {"expireAfterSeconds": 10})).await;
+    shop(ttl("modified", 3_000_000)).await;
+    shop(modify("modified", doc! {"expireAfterSeconds": 20, "hidden": true})).await;
+    shop(doc! {"collMod": "later", "expireAfterSeconds": 40}).await;
     // Servers make no use of this one.
     let hashed = doc! {"key": {"at": "hashed"}, "name": "hashed", "expireAfterSeconds": 50};
     shop(doc! {"createIndexes": "useless", "indexes": [hashed]}).await;
-    insert(from, "useless").await;
+    insert(from, "useless", long_ago()).await;
     mark(from).await;
     for coll in ["created", "turned", "modified", "clustered", "later", "useless"] {
         update(from, coll).await;
@@ -145,7 +147,7 @@ async fn what_is_held_back_goes_where_its_collection_goes() {
         } else {
             shop(ttl(coll, 1)).await;
         }
-        insert(from, coll).await;
+        insert(from, coll, long_ago()).await;
     }
     run(from, "gone", ttl("x", 1)).await;
     run(from, "gone", doc! {"dropDatabase": 1}).await;
@@ -198,14 +200,14 @@ async fn what_the_target_lets_expire_already_is_held_back_too() {
     run(from, "shop", doc! {"collMod": "a"}).await;
     let pair = Pair { begin: stream::present(from).await, ..pair };
     let from = &pair.from;
-    insert(from, "a").await;
+    insert(from, "a", not_so_long_ago()).await;
     raw(from, "c").insert_one(bson::rawdoc! {"_id": long_ago(), "at": 1}).await.unwrap();
     mark(from).await;
     update(from, "a").await;
     raw(from, "c").delete_one(doc! {}).await.unwrap();
     // It has no documents before that.
     run(from, "shop", modify("b", doc! {"expireAfterSeconds": 200})).await;
-    insert(from, "b").await;
+    insert(from, "b", not_so_long_ago()).await;
     assert_plain(&pair.apply_with_a_pass().await);
     pair.compare().await;
 }
@@ -218,7 +220,7 @@ async fn a_second_run_finds_what_is_held_back_as_it_was() {
     let create = doc! {"create": "b", "clusteredIndex": clustered, "expireAfterSeconds": 30};
     run(from, "shop", create).await;
     run(from, "shop", ttl("a", 100)).await;
-    insert(from, "a").await;
+    insert(from, "a", not_so_long_ago()).await;
     mark(from).await;
     update(from, "a").await;
     set_monitor(&pair.to, false).await;
