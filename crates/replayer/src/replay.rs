@@ -92,7 +92,11 @@ impl Replay {
             Ok(summary) => Ok(Summary { expiries, ..summary }),
             Err(error) => {
                 for sentence in expiries.sentences() {
-                    tracing::warn!("{sentence}");
+                    if expiries.left.is_empty() {
+                        tracing::info!("{sentence}");
+                    } else {
+                        tracing::warn!("{sentence}");
+                    }
                 }
                 Err(error)
             }

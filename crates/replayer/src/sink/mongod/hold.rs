@@ -20,7 +20,7 @@ use crate::{Completion, Error, Expiries, Expiry, LeftHeld, Stop};
 
 /// How long a target that is away is waited for after a replay that did not come to its end:
 /// whoever has stopped it waits too.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `NamespaceNotFound` and `IndexNotFound`.
 const GONE: [i32; 2] = [26, 27];
