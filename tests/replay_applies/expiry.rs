@@ -5,6 +5,7 @@
 //! the comparison it is switched off.
 
 use bson::{DateTime, doc};
+use changetape_testkit::Standalone;
 
 use super::*;
 use crate::expiring::{
@@ -233,4 +234,32 @@ async fn a_second_run_finds_what_is_held_back_as_it_was() {
     assert_plain(&Tally { adapted: 0, ..tally });
     pair.compare().await;
     assert_eq!(table(&pair.to).await, built, "the index was built anew");
+}
+
+/// Without transactions, nothing else makes a sink look at a collection.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standalone_target_lets_expire_is_held_back_too() {
+    let target = Standalone::start().await.unwrap();
+    let client = target.client().await.unwrap();
+    run(&client, "shop", ttl("a", 1_000)).await;
+    let insert = |id: i32| {
+        let event = doc! {
+            "operationType": "insert", "ns": {"db": "shop", "coll": "a"},
+            "documentKey": {"_id": id}, "fullDocument": {"_id": id},
+        };
+        vec![RawDocumentBuf::try_from(&event).unwrap()]
+    };
+    let listed = async |client: &Client| {
+        let listed = client.database("shop").run_command(doc! {"listIndexes": "a"}).await.unwrap();
+        let indexes = listed.get_document("cursor").unwrap().get_array("firstBatch").unwrap();
+        indexes[1].as_document().unwrap().get_i32("expireAfterSeconds").unwrap()
+    };
+    let (runtime, meanwhile) = (tokio::runtime::Handle::current(), client.clone());
+    let second = std::iter::once_with(move || {
+        assert_eq!(runtime.block_on(listed(&meanwhile)), i32::MAX);
+        insert(2)
+    });
+    let parts = std::iter::once(insert(1)).chain(second);
+    assert_plain(&apply_parts(sink(&target.uri()).await, parts, None).await.unwrap());
+    assert_eq!(listed(&client).await, 1_000);
 }

@@ -40,6 +40,9 @@ impl MongodSink {
             return Ok(());
         }
         for expiry in &firing {
+            // For whoever kills the replay.
+            let seconds = expiry.seconds;
+            tracing::info!("{expiry} does not fire now; its expireAfterSeconds was {seconds}");
             self.held.take_over(expiry.clone());
         }
         self.keep_held(subject, stop)?;
