@@ -8,6 +8,7 @@
 mod again;
 pub(crate) mod definitions;
 mod documents;
+mod expiry;
 mod orders;
 mod outage;
 mod public;
@@ -17,7 +18,7 @@ use bson::{Document, Timestamp};
 use changetape_core::{ChangeEvent, Seq};
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::mongod::MongodSink;
-use changetape_replayer::{Error, Outgoing, Sink, Stop, Tally, Transaction};
+use changetape_replayer::{Completion, Error, Outgoing, Sink, Stop, Tally, Transaction};
 use changetape_tape::{Metadata, StreamOptions};
 use changetape_testkit::compare::Dump;
 use changetape_testkit::{ReplicaSet, samples};
@@ -110,6 +111,8 @@ async fn apply_parts(
             }
         }
         sink.finish()?;
+        let expiries = sink.release(Completion::Whole, &Stop::default());
+        assert!(expiries.left.is_empty(), "{expiries:?}");
         Ok(tally)
     };
     tokio::task::spawn_blocking(apply).await.unwrap()

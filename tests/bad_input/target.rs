@@ -43,7 +43,8 @@ async fn slow(target: ReplicaSetBuilder) -> ReplicaSet {
     target
 }
 
-/// Waits until the replay has applied something.
+/// Waits until the replay has applied something, and waits itself: not for a collection or an index,
+/// which may take its time.
 async fn until_it_has_begun(replay: &mut Child, target: &ReplicaSet) {
     let shop = target.client().unwrap().database("shop");
     let customers = shop.collection::<bson::Document>("customers");
@@ -54,6 +55,10 @@ async fn until_it_has_begun(replay: &mut Child, target: &ReplicaSet) {
         applied.ok_or("nothing is applied")
     })
     .await;
+    let entered = doc! {
+        "waitForFailPoint": "failCommand", "timesEntered": 1, "maxTimeMS": 90_000,
+    };
+    target.client().unwrap().database("admin").run_command(entered).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

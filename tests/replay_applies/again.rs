@@ -154,3 +154,23 @@ async fn applying_twice_is_the_same_where_ids_are_taken_for_one() {
     pair.apply_and_compare().await;
     pair.apply_and_compare().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_of_what_is_missing_is_put_in_its_place() {
+    let pair = Pair::start().await;
+    let coll = pair.from.database("shop").collection::<Document>("a");
+    coll.insert_many((0..10).map(|n| doc! {"_id": n})).await.unwrap();
+    for n in 0..10 {
+        coll.replace_one(doc! {"_id": n}, doc! {"a.b": {"": n}, "replaced": true}).await.unwrap();
+        coll.update_one(doc! {"_id": n}, doc! {"$set": {"n": n}}).await.unwrap();
+    }
+    let mut events = pair.events().await;
+    events.retain(|event| matches!(event.get_str("operationType").unwrap(), "replace" | "update"));
+    assert_eq!(events.len(), 20);
+    let there = pair.to.database("shop").collection::<Document>("a");
+    there.insert_many((0..3).map(|n| doc! {"_id": n, "other": n})).await.unwrap();
+    let tally = apply(pair.sink().await, events, None).await.unwrap();
+    assert_eq!(tally.adapted, 7, "{tally:?}");
+    assert_plain(&Tally { adapted: 0, ..tally });
+    pair.compare().await;
+}

@@ -180,3 +180,89 @@ async fn a_user_with_the_documented_roles_may_apply_everything() {
     apply(enough, events, None).await.unwrap();
     pair.compare().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_and_options_that_change_come_out_the_same() {
+    let pair = Pair::start().await;
+    let from = &pair.from;
+    let shop = async |command| run(from, "shop", command).await;
+    let coll = from.database("shop").collection::<Document>("a");
+    let index = |name: &str| doc! {"key": {name: 1}, "name": name};
+    let indexes = ["unique", "hidden", "shown", "gone", "by key", "all"].map(index);
+    shop(doc! {"createIndexes": "a", "indexes": indexes.to_vec()}).await;
+    let change = |name: &str, option: &str, to: bool| {
+        doc! {"collMod": "a", "index": {"name": name, option: to}}
+    };
+    shop(change("unique", "prepareUnique", true)).await;
+    coll.insert_many((0..20).map(|n| doc! {"_id": n, "unique": n})).await.unwrap();
+    shop(change("unique", "unique", true)).await;
+    // What one document has had goes to another: only one after the other.
+    for n in (0..20).rev() {
+        let set = doc! {"$set": {"unique": n + 1}};
+        coll.update_one(doc! {"_id": n}, set).await.unwrap();
+    }
+    for (name, hidden) in [("hidden", true), ("shown", true), ("shown", false)] {
+        shop(change(name, "hidden", hidden)).await;
+    }
+    shop(doc! {"dropIndexes": "a", "index": ["gone", "all"]}).await;
+    shop(doc! {"dropIndexes": "a", "index": {"by key": 1}}).await;
+    shop(doc! {"createIndexes": "b", "indexes": [index("x"), index("y")]}).await;
+    shop(doc! {"dropIndexes": "b", "index": "*"}).await;
+
+    shop(doc! {"create": "log", "capped": true, "size": 65_536, "max": 50}).await;
+    shop(doc! {"collMod": "log", "cappedSize": 131_072, "cappedMax": 70}).await;
+    for enabled in [true, false, true] {
+        let images = doc! {"collMod": "b", "changeStreamPreAndPostImages": {"enabled": enabled}};
+        shop(images).await;
+        raw(from, "b").insert_one(bson::rawdoc! {"enabled": enabled}).await.unwrap();
+        let set = doc! {"$set": {"seen": true}};
+        raw(from, "b").update_many(doc! {}, set).await.unwrap();
+        raw(from, "b").delete_one(doc! {}).await.unwrap();
+    }
+    let validator = doc! {"validator": {"n": 1}, "validationLevel": "strict"};
+    let mut valid = doc! {"collMod": "b"};
+    valid.extend(validator);
+    shop(valid).await;
+    shop(doc! {"collMod": "b", "validator": {}, "validationLevel": "off"}).await;
+    assert_plain(&pair.apply_and_compare().await);
+}
+
+/// What a collection lets be done with its events is no other's of the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_leads_to_what_had_it_last() {
+    let pair = Pair::start().await;
+    let from = &pair.from;
+    let shop = async |command| run(from, "shop", command).await;
+    let coll = from.database("shop").collection::<Document>("a");
+    let caseless = doc! {"create": "a", "collation": {"locale": "en", "strength": 2}};
+    let capped = doc! {"create": "a", "capped": true, "size": 65_536};
+    let unique = doc! {"key": {"n": 1}, "name": "n", "unique": true};
+    for round in 0..3 {
+        // Nothing ties one document to another.
+        coll.insert_many((0..10).map(|n| doc! {"_id": n, "round": round})).await.unwrap();
+        shop(doc! {"drop": "a"}).await;
+        // Two names are one, as long as they are in order.
+        shop(caseless.clone()).await;
+        for id in ["anna", "ANNA", "Anna", "aNNa"].repeat(3) {
+            coll.delete_one(doc! {"_id": "anna"}).await.unwrap();
+            coll.insert_one(doc! {"_id": id, "round": round}).await.unwrap();
+        }
+        shop(doc! {"create": "b"}).await;
+        shop(doc! {"createIndexes": "b", "indexes": [&unique]}).await;
+        let rename = doc! {"renameCollection": "shop.b", "to": "shop.a", "dropTarget": true};
+        run(from, "admin", rename).await;
+        // One number goes from one to the next.
+        for n in 0..20 {
+            coll.insert_one(doc! {"_id": n, "n": 1}).await.unwrap();
+            coll.update_one(doc! {"_id": n}, doc! {"$set": {"n": -1 - n}}).await.unwrap();
+        }
+        run(from, "shop", doc! {"dropDatabase": 1}).await;
+        // Their order shows.
+        shop(capped.clone()).await;
+        coll.insert_many((0..50).map(|n| doc! {"_id": n, "round": round})).await.unwrap();
+        if round < 2 {
+            shop(doc! {"drop": "a"}).await;
+        }
+    }
+    assert_plain(&pair.apply_and_compare().await);
+}

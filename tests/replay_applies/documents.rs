@@ -3,7 +3,9 @@
 use bson::raw::RawDocumentBuf;
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Decimal128, Document, Timestamp, doc};
+use changetape_testkit::workload::random_updates::RandomUpdates;
 use changetape_testkit::workload::{OrderShop, RandomDocuments};
+use futures_util::TryStreamExt as _;
 
 use super::*;
 
@@ -151,4 +153,70 @@ async fn the_largest_documents_fit() {
     coll.insert_one(largest(3, "z")).await.unwrap();
     assert_plain(&apply(pair.sink().await, events, None).await.unwrap());
     pair.compare().await;
+}
+
+/// Moved fields, arrays cut and grown, odd names, every type: as many shapes as there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_of_every_shape_come_out_byte_for_byte() {
+    const DOCUMENTS: i32 = 100;
+    const ROUNDS: usize = 20;
+    let pair = Pair::start().await;
+    let mut random = RandomUpdates::with_seed(changetape_testkit::seed());
+    let coll = pair.from.database("shop").collection::<Document>("a");
+    coll.insert_many((0..DOCUMENTS).map(|id| random.document(id))).await.unwrap();
+    for _ in 0..ROUNDS {
+        let found = coll.find(doc! {}).await.unwrap();
+        let found: Vec<_> = found.try_collect().await.unwrap();
+        let update = |document: &Document| {
+            let id = document.get_i32("_id").unwrap();
+            doc! {"q": {"_id": id}, "u": Bson::from(random.update(document))}
+        };
+        let updates: Vec<_> = found.iter().map(update).collect();
+        // Some are refused, and change nothing.
+        run(&pair.from, "shop", doc! {"update": "a", "updates": updates, "ordered": false}).await;
+    }
+    let mut diffs = pair.events().await;
+    diffs.retain(|event| event.get_str("operationType").unwrap() == "update");
+    assert!(diffs.len() > ROUNDS * DOCUMENTS as usize / 4);
+    assert_plain(&pair.apply_and_compare().await);
+}
+
+/// A document that takes the place of another has nothing of it, and its own type of `_id`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_and_inserted_again_is_the_new_one() {
+    let pair = Pair::start().await;
+    let coll = pair.from.database("shop").collection::<Document>("a");
+    let ids: [Bson; 4] =
+        [1.into(), 1.0.into(), 1_i64.into(), "1".parse::<Decimal128>().unwrap().into()];
+    for (n, id) in (0..).zip(ids.iter().cycle().take(50)) {
+        coll.delete_one(doc! {"_id": 1}).await.unwrap();
+        coll.insert_one(doc! {"_id": id, format!("f{n}"): n, "n": n}).await.unwrap();
+        coll.update_one(doc! {"_id": 1}, doc! {"$set": {"seen": n}}).await.unwrap();
+    }
+    assert_plain(&pair.apply_and_compare().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_validator_refuses_is_applied_as_it_was_let_pass() {
+    let pair = Pair::start().await;
+    let create = doc! {"create": "a", "validator": {"n": {"$gt": 0}}};
+    run(&pair.from, "shop", create).await;
+    let let_pass = |mut command: Document| {
+        command.insert("bypassDocumentValidation", true);
+        command
+    };
+    let insert: Vec<_> =
+        (0..4).map(|id| doc! {"_id": id, "n": -1, "text": "x".repeat(100)}).collect();
+    run(&pair.from, "shop", let_pass(doc! {"insert": "a", "documents": insert})).await;
+    let updates = vec![
+        doc! {"q": {"_id": 0}, "u": {"$set": {"n": -2}}},
+        doc! {"q": {"_id": 1}, "u": {"n": -3}},
+        doc! {"q": {"_id": 2}, "u": [{"$replaceWith": {"$literal": {"_id": 2, "$n": 1}}}]},
+    ];
+    run(&pair.from, "shop", let_pass(doc! {"update": "a", "updates": updates})).await;
+    // One that nothing passes any more.
+    run(&pair.from, "shop", doc! {"collMod": "a", "validator": {"n": "no"}}).await;
+    let update = vec![doc! {"q": {"_id": 3}, "u": {"$set": {"n": 5}}}];
+    run(&pair.from, "shop", let_pass(doc! {"update": "a", "updates": update})).await;
+    assert_plain(&pair.apply_and_compare().await);
 }

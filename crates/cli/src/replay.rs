@@ -2,6 +2,7 @@
 
 mod base;
 mod dry_run;
+mod expiries;
 mod line;
 mod on_error;
 mod summary;

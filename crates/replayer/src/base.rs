@@ -155,7 +155,7 @@ impl Part {
     /// What it is created with, as a `create` event would say it.
     pub(crate) fn creation(&self) -> RawDocumentBuf {
         let mut description = self.definition.options.clone();
-        let is_id = |index: &&RawDocumentBuf| name(index) == Some("_id_");
+        let is_id = |index: &&RawDocumentBuf| name(index) == Some("_id_") && !is_clustered(index);
         if let Some(index) = self.definition.indexes.iter().find(is_id) {
             description.append(cstr!("idIndex"), index.clone());
         }
@@ -166,14 +166,17 @@ impl Part {
     pub(crate) fn indexes(&self) -> Option<RawDocumentBuf> {
         let mut indexes = RawArrayBuf::new();
         for index in &self.definition.indexes {
-            // What a collection is clustered by is among its options.
-            let is_clustered = index.get_bool("clustered").unwrap_or(false);
-            if name(index) != Some("_id_") && !is_clustered {
+            if name(index) != Some("_id_") && !is_clustered(index) {
                 indexes.push(index.clone());
             }
         }
         (!indexes.is_empty()).then(|| rawdoc! {"indexes": indexes})
     }
+}
+
+/// What a collection is clustered by is among its options, whatever its name.
+fn is_clustered(index: &RawDocument) -> bool {
+    index.get_bool("clustered").unwrap_or(false)
 }
 
 fn name(index: &RawDocument) -> Option<&str> {

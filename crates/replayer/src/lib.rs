@@ -44,12 +44,14 @@ pub mod verify;
 // What is told about it.
 mod delays;
 mod error;
+mod expiry;
 mod progress;
 mod summary;
 
 pub use base::{Existing, Extent, Restoration, Restored};
 pub use delays::{Lag, Lateness};
 pub use error::Error;
+pub use expiry::{Completion, Expiries, Expiry, LeftHeld};
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;

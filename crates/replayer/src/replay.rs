@@ -13,8 +13,8 @@ use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary};
 use crate::{
-    Coverage, Error, Extent, Missing, NamespaceMap, Progress, Restoration, Selection, Speed, Stop,
-    Timeline,
+    Completion, Coverage, Error, Expiries, Extent, Missing, NamespaceMap, Progress, Restoration,
+    Selection, Speed, Stop, Timeline,
 };
 
 /// What to play and how.
@@ -84,6 +84,28 @@ impl Replay {
     /// # Errors
     /// See [`Error`]. `progress` then tells how far the replay came.
     pub fn run(mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
+        let played = self.play(progress, stop);
+        let completion = match &played {
+            Ok(summary) if summary.ended == Ended::AtTheEnd => Completion::Whole,
+            Ok(_) | Err(_) => Completion::Part,
+        };
+        let expiries = self.sink.release(completion, stop);
+        match played {
+            Ok(summary) => Ok(Summary { expiries, ..summary }),
+            Err(error) => {
+                for sentence in expiries.sentences() {
+                    if expiries.left.is_empty() {
+                        tracing::info!("{sentence}");
+                    } else {
+                        tracing::warn!("{sentence}");
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn play(&mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
         let mut range = self.options.selection.range(&self.tape)?;
         if self.options.resume == Resume::WhereItEnded {
             let coverage = Coverage::of(self.tape.metadata(), &self.options);
@@ -190,6 +212,7 @@ fn summary(
         transactions: tally.transactions,
         torn: tally.torn,
         first_torn: tally.first_torn,
+        expiries: Expiries::default(),
         repaired_times: reader.timeline.repaired(),
         untimed: reader.timeline.untimed(),
         lateness: played.lateness.and_then(|recorder| recorder.summary()),

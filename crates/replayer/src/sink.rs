@@ -19,7 +19,7 @@ use changetape_tape::Metadata;
 
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
-use crate::{Coverage, Error, Progress, Restoration, Restored, Stop};
+use crate::{Completion, Coverage, Error, Expiries, Progress, Restoration, Restored, Stop};
 
 pub use address::{SinkAddress, SinkOptions};
 
@@ -112,6 +112,12 @@ pub trait Sink: Send {
     /// If the sink cannot keep what it took.
     fn finish(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// The replay is over, however it ended. Puts right what was held back while it lasted.
+    fn release(&mut self, completion: Completion, stop: &Stop) -> Expiries {
+        let _ = (completion, stop);
+        Expiries::default()
     }
 }
 

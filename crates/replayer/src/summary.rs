@@ -13,7 +13,7 @@ use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
 
 use crate::sink::mongod::RefusedEvent;
-use crate::{Lag, Lateness, Restored};
+use crate::{Expiries, Lag, Lateness, Restored};
 
 /// How many divergences, refusals and inexact updates are listed one by one; the rest are only
 /// counted.
@@ -111,6 +111,8 @@ pub struct Summary {
     pub torn: u64,
     /// The first event of the first of them.
     pub first_torn: Option<Seq>,
+    /// What was kept from expiring while the replay lasted.
+    pub expiries: Expiries,
     /// Recorded times that went backwards, were zero or negative, and were moved.
     pub repaired_times: u64,
     /// Events without any recorded time, which left with the event before.
@@ -127,13 +129,14 @@ pub struct Summary {
 
 impl Summary {
     /// Whether every selected event had its recorded effect, and none was missing, as far as it
-    /// was played.
+    /// was played; and whether what was held back for it is put right.
     #[must_use]
     pub fn is_faithful(&self) -> bool {
         self.skipped.is_empty()
             && self.refused == 0
             && self.divergent == 0
             && self.inexact == 0
+            && self.expiries.left.is_empty()
             && self.crossed().next().is_none()
     }
 

@@ -6,7 +6,7 @@ use changetape_tape::Gap;
 use serde_json::{Value, json};
 
 use super::verification::Verification;
-use super::{base, on_error};
+use super::{base, expiries, on_error};
 use crate::{info, report};
 
 pub(super) fn nothing(summary: &Summary) -> String {
@@ -133,6 +133,7 @@ pub(super) fn text(summary: &Summary, verification: &Verification) -> String {
             format!("  {} {}: {}", divergence.seq, divergence.namespace, divergence.found)
         }));
     }
+    lines.extend(summary.expiries.sentences());
     lines.extend(verification.text());
     lines.join("\n")
 }
@@ -193,6 +194,7 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
         "inexactEvents": inexact_json(summary),
         "divergent": summary.divergent,
         "divergences": divergences,
+        "expiries": expiries::json(&summary.expiries),
         "repairedTimes": summary.repaired_times,
         "untimed": summary.untimed,
         "lateness": summary.lateness.as_ref().map(|late| json!({
@@ -221,7 +223,7 @@ mod tests {
     use std::time::Duration;
 
     use changetape_core::{Namespace, WallTime};
-    use changetape_replayer::{Divergence, InexactEvent, Lag, Lateness};
+    use changetape_replayer::{Divergence, Expiries, InexactEvent, Lag, Lateness};
 
     use super::*;
 
@@ -257,6 +259,7 @@ mod tests {
                 namespace: namespace(),
                 found: "nothing",
             }],
+            expiries: Expiries { put_right: 24, held: 25, left: Vec::new() },
             repaired_times: 11,
             untimed: 12,
             lateness: Some(Lateness {
@@ -297,6 +300,7 @@ mod tests {
             "inexactEvents": [{"seq": 8, "namespace": "shop.orders"}],
             "divergent": 9,
             "divergences": [{"seq": 10, "namespace": "shop.orders", "found": "nothing"}],
+            "expiries": {"putRight": 24, "held": 25, "left": []},
             "repairedTimes": 11,
             "untimed": 12,
             "lateness":

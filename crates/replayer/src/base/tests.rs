@@ -101,7 +101,7 @@ fn what_is_not_selected_is_left_out_and_the_rest_has_its_new_name() {
 fn indexes_are_made_once_each() {
     let id = doc! {"v": 2, "key": {"_id": 1}, "name": "_id_", "collation": {"locale": "fr"}};
     let other = doc! {"v": 2, "key": {"a": 1}, "name": "a"};
-    let by = doc! {"v": 2, "key": {"_id": 1}, "name": "by", "unique": true, "clustered": true};
+    let by = doc! {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": true, "clustered": true};
     let options = doc! {"collation": {"locale": "fr"}};
     let (_directory, tape) = tape(&[
         definition("both", &options, &[id.clone(), other.clone()]),

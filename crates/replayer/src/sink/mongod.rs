@@ -41,6 +41,8 @@ mod atomic;
 mod define;
 mod definition;
 mod error;
+mod held;
+mod hold;
 mod identity;
 mod in_runs;
 mod progress;
@@ -68,9 +70,12 @@ use changetape_tape::Metadata;
 use super::{Sink, Taken, deliver_in_parts};
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
-use crate::{Coverage, Error, Progress, Restoration, Restored, Stop, Transaction};
+use crate::{
+    Completion, Coverage, Error, Expiries, Progress, Restoration, Restored, Stop, Transaction,
+};
 use atomic::Recorded;
 pub use error::TargetError;
+use held::Held;
 use progress::Kept;
 use recorded::Front;
 pub use recorded::Transactions;
@@ -103,6 +108,8 @@ pub struct MongodSink {
     on_error: OnError,
     /// How many events go into one command of a run: fewer after one was refused as a whole.
     at_most: usize,
+    /// The expiries that are held back while the replay lasts.
+    held: Held,
 }
 
 /// The event that a command is, or begins, and so what a failure is named after.
@@ -149,6 +156,7 @@ impl MongodSink {
             progress: None,
             on_error: OnError::default(),
             at_most: MAX_STATEMENTS,
+            held: Held::default(),
         })
     }
 
@@ -228,6 +236,8 @@ impl MongodSink {
             if taken > 0 {
                 return Ok(taken);
             }
+        } else {
+            self.regrouping(&subject.namespace, &subject, stop)?;
         }
         match Front::of(due, self.recorded().separately()) {
             Front::Plain(events) => self.run(due.get(..events).unwrap_or(due), tally, stop),
@@ -265,8 +275,8 @@ impl Sink for MongodSink {
     }
 
     fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
-        let (progress, next) = Kept::resume(&self.target, coverage)?;
-        self.progress = Some(progress);
+        let (progress, next, held) = Kept::resume(&self.target, coverage)?;
+        (self.progress, self.held) = (Some(progress), held);
         // Everything before one place is applied, and nothing behind it.
         self.workers = 1;
         Ok(next)
@@ -278,7 +288,8 @@ impl Sink for MongodSink {
         progress: &Progress,
         stop: &Stop,
     ) -> Result<Restored, Error> {
-        restore::restore(&mut self.target, self.progress.as_ref(), base, progress, stop)
+        let kept = self.progress.as_ref();
+        restore::restore(&mut self.target, &mut self.held, kept, base, progress, stop)
     }
 
     fn deliver(
@@ -320,6 +331,10 @@ impl Sink for MongodSink {
             Err(Halt::Stopped) => Ok(Taken::Stopped),
             Err(Halt::Failed(error)) => Err(error),
         }
+    }
+
+    fn release(&mut self, completion: Completion, stop: &Stop) -> Expiries {
+        self.let_go(completion, stop)
     }
 }
 

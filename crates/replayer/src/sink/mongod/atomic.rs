@@ -17,11 +17,12 @@
 
 use std::collections::BTreeSet;
 
+use bson::raw::RawDocumentBuf;
 use changetape_core::Seq;
 use changetape_deployment::Refusal;
 
 use super::error::nonsense;
-use super::progress::{self, Kept};
+use super::progress;
 use super::recorded::Transactions;
 use super::refused::Resolved;
 use super::reply::Reply;
@@ -113,6 +114,7 @@ impl MongodSink {
             match stepped.unwrap_or_else(Outcome::Impossible) {
                 Outcome::Done(told, form) => {
                     self.form = form;
+                    self.held.is_changed = false;
                     tally.merge(*told);
                     tally.transactions += 1;
                     return Ok(());
@@ -151,6 +153,8 @@ impl MongodSink {
                 let transaction = Some(*begins.get_or_insert(outgoing.seq));
                 let Some(subject) = changing(outgoing, tally)? else { continue };
                 if subject.operation.is_document_change() {
+                    // What would expire is held back when its collection is met.
+                    self.regrouping(&subject.namespace, &subject, stop)?;
                     let (first, _) = ends.take().unwrap_or((subject, outgoing.seq));
                     ends = Some((first, outgoing.seq));
                 } else {
@@ -172,7 +176,9 @@ impl MongodSink {
         tally: &Tally,
         stop: &Stop,
     ) -> Result<Result<Outcome, String>, Trouble> {
-        let Self { target, form, order, progress, .. } = self;
+        let Self { target, form, order, progress, held, .. } = self;
+        let progress =
+            progress.as_ref().map(|progress| progress.command(Some(last.next()), held.changed()));
         let order = if care == Care::OneByOne { Order::Global } else { *order };
         let rules = Rules { form: *form, order, recorded: Transactions::Off, shares: 1 };
         let lists = tally.wants_divergences();
@@ -182,7 +188,7 @@ impl MongodSink {
                 let (told, form) = (Tally::default(), rules.form);
                 let hosts = &hosts;
                 let attempt = Attempt { hosts, rules, care, left_out, lists, told, form };
-                attempt.run(recorded, progress.as_ref(), last, steps)
+                attempt.run(recorded, progress.as_ref(), steps)
             },
             stop,
         )
@@ -228,8 +234,7 @@ impl Attempt<'_> {
     fn run(
         mut self,
         recorded: &Recorded<'_>,
-        progress: Option<&Kept>,
-        last: Seq,
+        progress: Option<&RawDocumentBuf>,
         steps: &mut Steps<'_>,
     ) -> Result<Verdict<Outcome>, Broken> {
         let mut ended = Ok(None);
@@ -244,7 +249,7 @@ impl Attempt<'_> {
             return Ok(Verdict::Abort(Outcome::Failed(error.into())));
         }
         if let Some(progress) = progress {
-            steps.run(progress::DATABASE, progress.command(last.next()))?;
+            steps.run(progress::DATABASE, progress.clone())?;
         }
         Ok(Verdict::Commit(Outcome::Done(Box::new(self.told), self.form)))
     }

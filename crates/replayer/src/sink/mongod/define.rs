@@ -19,8 +19,9 @@ impl MongodSink {
     ) -> Result<(), Halt> {
         self.regrouping.clear();
         let quorum = self.target.quorum();
-        let plan =
-            definition::plan(&outgoing.event, &subject.operation, &subject.namespace, quorum);
+        let held = self.hold_back(&outgoing.event, subject, stop)?;
+        let event = held.as_ref().unwrap_or(&outgoing.event);
+        let plan = definition::plan(event, &subject.operation, &subject.namespace, quorum);
         let commands = match plan.map_err(Error::event(subject.seq))? {
             Plan::Commands(commands) => commands,
             Plan::Skip(reason) => {
@@ -41,6 +42,7 @@ impl MongodSink {
                     Err(trouble) => return Err(self.failure(subject, trouble)),
                 }
             };
+            self.follow(event, subject, found, stop)?;
             match found {
                 Found::AsExpected => {}
                 Found::AlreadySo => already_so = true,

@@ -11,6 +11,7 @@
 //!   again is not done twice, and what is acknowledged stays.
 //! - What the target has kept of how far replays of the tape had come is forgotten first; once the base
 //!   is whole, that is kept.
+//! - Nothing expires until the replay is over (see [`held`](super::held)).
 //! - Whoever else writes there meanwhile is met as an error: nothing is taken for the base's own.
 
 mod error;
@@ -21,6 +22,7 @@ use changetape_core::{Namespace, Seq};
 
 use super::Halt;
 use super::definition::{self, Definition, Found, Plan};
+use super::held::Held;
 use super::progress::{self, Kept};
 use super::reply::Reply;
 use super::run::{MAX_BYTES, MAX_STATEMENTS, Run, STATEMENT_OVERHEAD, Terms};
@@ -42,13 +44,15 @@ const KEEP: &str = "keep in";
 /// Restores a base: how much of it is then there.
 pub(super) fn restore(
     target: &mut Target,
+    held: &mut Held,
     kept: Option<&Kept>,
     base: &Restoration,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Restored, Error> {
     let started = Instant::now();
-    let mut work = Work { target, kept, base, progress, stop, restored: Restored::default() };
+    let restored = Restored::default();
+    let mut work = Work { target, held, kept, base, progress, stop, restored };
     let result = work.restore();
     progress.restoring(None);
     let restored = Restored { elapsed: started.elapsed(), ..work.restored };
@@ -66,6 +70,7 @@ pub(super) fn restore(
 /// A restoration under way.
 struct Work<'a> {
     target: &'a mut Target,
+    held: &'a mut Held,
     /// Where to keep that it is whole.
     kept: Option<&'a Kept>,
     base: &'a Restoration,
@@ -94,6 +99,8 @@ impl Work<'_> {
             self.fill(part, &namespace)?;
             if let Some(indexes) = part.indexes() {
                 self.show(&namespace, true);
+                let indexes = self.held.create_indexes(&indexes, &namespace, &[]);
+                let indexes = indexes.map_err(bad(&namespace))?;
                 let quorum = self.target.quorum();
                 let command = definition::create_indexes(&indexes, &namespace, quorum);
                 let command = command.map_err(bad(&namespace))?;
@@ -103,8 +110,11 @@ impl Work<'_> {
         }
         match self.kept {
             Some(kept) => {
-                let kept = kept.keep(self.target, self.base.next(), self.stop);
-                kept.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))
+                let (next, held) = (Some(self.base.next()), self.held.changed());
+                let kept = kept.keep(self.target, next, held, self.stop);
+                kept.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))?;
+                self.held.is_changed = false;
+                Ok(())
             }
             None => Ok(()),
         }
@@ -135,13 +145,15 @@ impl Work<'_> {
         for namespace in found {
             let command = definition::drop(&namespace).map_err(bad(&namespace))?;
             self.define(&command, "drop", &namespace)?;
+            self.held.drop(&namespace);
             self.restored.dropped += 1;
         }
         Ok(())
     }
 
     fn create(&mut self, part: &Part, namespace: &Namespace) -> Result<(), Halt> {
-        let plan = definition::create(&part.creation(), namespace).map_err(bad(namespace))?;
+        let creation = self.held.create(&part.creation(), namespace).map_err(bad(namespace))?;
+        let plan = definition::create(&creation, namespace).map_err(bad(namespace))?;
         match plan {
             Plan::Commands(commands) => {
                 commands.iter().try_for_each(|command| self.define(command, "create", namespace))

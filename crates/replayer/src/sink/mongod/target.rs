@@ -13,9 +13,8 @@ mod transaction;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bson::Document;
 use bson::raw::RawDocumentBuf;
-use bson::rawdoc;
+use bson::{Document, rawdoc};
 use changetape_core::raw::{DocumentWriter, kind};
 use changetape_deployment::{Deployment, Error, Refusal, Topology, error_code, is_transient};
 use mongodb::ClientSession;
@@ -319,7 +318,7 @@ pub(super) fn write_concern(writer: &mut DocumentWriter) {
     writer.value(kind::DOCUMENT, b"writeConcern", majority().as_bytes());
 }
 
-/// The concern that does.
+/// The write concern of a majority.
 pub(super) fn majority() -> RawDocumentBuf {
     let wait = i32::try_from(MAJORITY_WAIT.as_millis()).unwrap_or(i32::MAX);
     rawdoc! {"w": "majority", "wtimeout": wait}

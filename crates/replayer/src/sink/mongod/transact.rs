@@ -182,7 +182,8 @@ impl MongodSink {
             }
             let last = share.events.last().and_then(|&last| due.get(last));
             if let Some((progress, last)) = self.progress.as_ref().zip(last) {
-                commands.push((progress::DATABASE.to_owned(), progress.command(last.seq.next())));
+                let command = progress.command(Some(last.seq.next()), self.held.changed());
+                commands.push((progress::DATABASE.to_owned(), command));
             }
             transactions.push(commands);
         }
@@ -208,6 +209,7 @@ impl MongodSink {
             let last = replies.len().checked_sub(1).filter(|&at| inserts(at));
             let error = last.and_then(|at| replies.get(at)?.first_error());
             outcomes.push(if transacted.is_committed {
+                self.held.is_changed = false;
                 Outcome::Done(replies)
             } else if transacted.is_impossible {
                 Outcome::Impossible
@@ -238,8 +240,8 @@ impl MongodSink {
         Ok(())
     }
 
-    /// What a collection lets be done with its events.
-    fn regrouping(
+    /// What a collection lets be done with its events. Until they are, nothing in it expires.
+    pub(super) fn regrouping(
         &mut self,
         ns: &Namespace,
         subject: &Subject,
@@ -252,6 +254,7 @@ impl MongodSink {
             Ok(Some(collection)) => {
                 let indexes = self.target.indexes(ns, stop);
                 let indexes = indexes.map_err(|trouble| self.failure(subject, trouble))?;
+                self.hold_present(ns, &collection, &indexes, subject, stop)?;
                 Regrouping::of(&collection, &indexes)
             }
             Ok(None) => Regrouping::Free,
