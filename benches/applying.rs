@@ -5,8 +5,9 @@
 //! ```
 //! On a tape of mixed events (`mixed.rs`). A replay at full speed and a loader take turns, each in a
 //! process of its own and into an empty server of its own. The loader sends statements of one kind
-//! unordered in batches of 1000 over some connections, whatever comes before what. All runs are
-//! shown.
+//! unordered in batches of 1000 over some connections, whatever comes before what. A part of the
+//! operations is also applied one at a time, each by an `applyOps` command of its own, which is how
+//! `mongorestore --oplogReplay` applies them. All runs are shown.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -30,6 +31,9 @@ const URI: &str = "CHANGETAPE_BENCH_URI";
 /// Statements in a command of the loader.
 const BATCH: usize = 1000;
 
+/// Of so many documents one takes part in being applied one operation at a time.
+const SAMPLE: i64 = 64;
+
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| {
@@ -43,6 +47,7 @@ fn main() -> Result<(), Error> {
     let runtime = tokio::runtime::Runtime::new()?;
     match value("--phase").as_deref() {
         Some("replay") => replay(&runtime, &mixed::tape(events)),
+        Some("apply-ops") => runtime.block_on(apply_ops(&mixed::tape(events))),
         Some("load") => runtime.block_on(load(&mixed::tape(events), number("--connections", 1)?)),
         Some(other) => Err(format!("no phase {other}").into()),
         None => runtime.block_on(measure(events, number("--rounds", 3)?)),
@@ -59,7 +64,7 @@ async fn measure(events: u64, rounds: u64) -> Result<(), Error> {
         "run", "", "events/s", "process", "server", "MiB"
     );
     let loaders = [1, 2, 4];
-    let (mut ratios, mut cpu) = (Vec::new(), Vec::new());
+    let (mut ratios, mut to_single, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let mut best: f64 = 0.0;
         for connections in loaders {
@@ -69,12 +74,16 @@ async fn measure(events: u64, rounds: u64) -> Result<(), Error> {
             loaded.show(round, &name);
             best = best.max(loaded.rate);
         }
+        let single = phase(&["apply-ops"], events).await?;
+        single.show(round, "applyOps");
         let replayed = phase(&["replay"], events).await?;
         replayed.show(round, "replay");
+        to_single.push(replayed.rate / single.rate);
         ratios.push(replayed.rate / best);
         cpu.push(replayed.cpu / replayed.server_cpu);
     }
     println!("\nreplay / the fastest loader of its round: {:.3} in the median", median(ratios));
+    println!("replay / one applyOps at a time: {:.1} in the median", median(to_single));
     println!("CPU of the replayer / of its server: {:.3} in the median", median(cpu));
     Ok(())
 }
@@ -139,6 +148,44 @@ fn replay(runtime: &tokio::runtime::Runtime, tape: &Path) -> Result<(), Error> {
         return Err(format!("{summary:?}").into());
     }
     tell(summary.delivered, started)
+}
+
+/// Applies what happened to some of the documents, one operation after the other.
+async fn apply_ops(tape: &Path) -> Result<(), Error> {
+    let client = Client::with_uri_str(std::env::var(URI)?).await?;
+    let admin = client.database("admin");
+    let tape = TapeReader::open(tape)?;
+    let mut operations = Vec::new();
+    for block in tape.blocks(Seq::ZERO) {
+        for recorded in block?.events() {
+            let event = &recorded.event;
+            let Some(key) = event.document_key()? else { continue };
+            if key.get_i64("_id")? % SAMPLE != 0 {
+                continue;
+            }
+            let document =
+                || Ok::<_, Error>(event.full_document()?.ok_or("no document")?.to_owned());
+            let key = key.to_owned();
+            operations.push(match event.operation_type()? {
+                OperationType::Insert => rawdoc! {"op": "i", "ns": "shop.orders", "o": document()?},
+                OperationType::Update => {
+                    let diff = event.raw_update()?.ok_or("no diff")?.to_owned();
+                    rawdoc! {"op": "u", "ns": "shop.orders", "o2": key, "o": diff}
+                }
+                OperationType::Replace => {
+                    rawdoc! {"op": "u", "ns": "shop.orders", "o2": key, "o": document()?}
+                }
+                _ => rawdoc! {"op": "d", "ns": "shop.orders", "o": key},
+            });
+        }
+    }
+    let (events, started) = (operations.len() as u64, Instant::now());
+    for operation in operations {
+        let mut one = RawArrayBuf::new();
+        one.push(operation);
+        admin.run_raw_command(rawdoc! {"applyOps": one}).await?;
+    }
+    tell(events, started)
 }
 
 async fn load(tape: &Path, connections: u64) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 //!
 //! - What the target has already is found when a collection is first met, as its indexes are looked
 //!   at then anyway. It is kept, with `--resume`, before it is changed.
-//! - What the tape brings is held in what its events become; see [`held`](super::held).
+//! - What the tape brings is held in what its events become; see [`held`].
 //! - At the end of a replay everything is put right, also when it was stopped or has failed, unless
 //!   it is to go on with `--resume`: the documents that the rest of the tape speaks of are still
 //!   needed then. A collection or index that is gone needs nothing.
