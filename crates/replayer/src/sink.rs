@@ -131,6 +131,10 @@ fn deliver_in_parts(
     let mut result = Ok(Taken::Events(1));
     transaction.each(&mut |mut events| {
         while !events.is_empty() {
+            if stop.is_requested() {
+                result = Ok(Taken::Stopped);
+                return false;
+            }
             match sink.deliver(events, tally, stop) {
                 Ok(Taken::Events(taken)) => {
                     events = events.get(taken.max(1)..).unwrap_or_default();

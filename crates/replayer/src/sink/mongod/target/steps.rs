@@ -3,6 +3,8 @@
 //! Whoever makes the commands makes them again, from the first on, if the transaction has to be
 //! executed once more. Otherwise as in [`transaction`](super::transaction).
 
+use std::time::Instant;
+
 use bson::Document;
 use bson::raw::RawDocumentBuf;
 use changetape_deployment::is_transient;
@@ -10,7 +12,7 @@ use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 
 use super::transaction::{EndedByServer, begin};
-use super::{Attempt, Patience, Target, Trouble, Wait};
+use super::{Attempt, Patience, STOP_GRACE, Target, Trouble, Wait};
 use crate::Stop;
 
 /// A transaction under way.
@@ -40,14 +42,30 @@ impl Steps<'_> {
         db: &str,
         command: RawDocumentBuf,
     ) -> Result<Document, Broken> {
+        // It may have very many.
+        if self.wait.stop.is_requested() {
+            return Err(Broken::Stopped);
+        }
         let database = self.target.deployment.client().database(db);
         let run = database.run_raw_command(command).session(&mut self.session);
         match self.target.runtime.block_on(self.wait.for_answer(run.into_future())) {
-            Attempt::Answered(reply) => Ok(reply),
+            Attempt::Answered(reply) => {
+                // The target is there: from now on as long as for any other answer.
+                self.wait.limit = Some(Instant::now() + self.target.max_outage);
+                Ok(reply)
+            }
             Attempt::Failed(error) => Err(Broken::Failed(error)),
             Attempt::Stopped => Err(Broken::Stopped),
             Attempt::NoAnswer | Attempt::Refused(_) | Attempt::Away(_) => Err(Broken::NoAnswer),
         }
+    }
+
+    fn abort(mut self) {
+        let abort = async {
+            tokio::time::timeout(STOP_GRACE, self.session.abort_transaction().into_future()).await
+        };
+        // After a failure the server has done so by itself, and says that it knows of none.
+        let _ = self.target.runtime.block_on(abort);
     }
 }
 
@@ -68,12 +86,12 @@ impl Target {
                 }
                 Attempt::Failed(error)
             };
-            let (mut session, done) = match executed.take() {
-                Some(executed) => executed,
+            let (mut session, wait, done) = match executed.take() {
+                Some((session, done)) => (session, wait, done),
                 None => match target.execute(wait, &mut work) {
-                    Ok((session, Verdict::Commit(done))) => (session, done),
-                    Ok((mut session, Verdict::Abort(done))) => {
-                        target.abort(&mut session);
+                    Ok((steps, Verdict::Commit(done))) => (steps.session, steps.wait, done),
+                    Ok((steps, Verdict::Abort(done))) => {
+                        steps.abort();
                         return Attempt::Answered(Ok(done));
                     }
                     Err(Broken::Stopped) => return Attempt::Stopped,
@@ -105,17 +123,20 @@ impl Target {
     }
 
     /// Executes a transaction, which is not committed yet.
-    fn execute<T>(
-        &self,
-        wait: Wait<'_>,
+    fn execute<'a, T>(
+        &'a self,
+        wait: Wait<'a>,
         work: &mut impl FnMut(&mut Steps<'_>) -> Result<Verdict<T>, Broken>,
-    ) -> Result<(ClientSession, Verdict<T>), Broken> {
+    ) -> Result<(Steps<'a>, Verdict<T>), Broken> {
         let begun = self.runtime.block_on(begin(&self.deployment));
         let mut steps = Steps { target: self, session: begun.map_err(Broken::Failed)?, wait };
         match work(&mut steps) {
-            Ok(verdict) => Ok((steps.session, verdict)),
+            Ok(verdict) => Ok((steps, verdict)),
             Err(broken) => {
-                self.abort(&mut steps.session);
+                // Nobody is to wait for its end who plays the rest.
+                if let Broken::Stopped = broken {
+                    steps.abort();
+                }
                 Err(broken)
             }
         }
@@ -123,10 +144,5 @@ impl Target {
 
     fn words(&self, error: Error) -> String {
         self.deployment.explain(error, "apply a transaction").to_string()
-    }
-
-    fn abort(&self, session: &mut ClientSession) {
-        // After a failure the server has done so by itself, and says that it knows of none.
-        let _ = self.runtime.block_on(session.abort_transaction().into_future());
     }
 }
