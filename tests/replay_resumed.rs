@@ -125,3 +125,53 @@ async fn a_replay_goes_on_where_it_ended_and_with_nothing_else() {
     let again = run(&replay(&tape, &uri, "max")).expect_code(0).json();
     assert_eq!(again["delivered"], 0, "{again}");
 }
+
+/// What is applied without keeping it makes what was kept before it untrue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_without_it_makes_the_target_forget() {
+    let (source, directory) = recorded(7).await;
+    let tape = directory.path().join("shop.tape");
+    let target = ReplicaSet::single().start().await.unwrap();
+    let (client, uri) = (target.client().unwrap(), target.uri());
+    let part = |end, more: &[&str]| {
+        let replay = ["replay", text(&tape), &uri, "--speed", "max", "--end", end];
+        run(&[&replay[..], more].concat()).expect_code(0)
+    };
+    part("#1000", &["--resume"]);
+    assert_eq!(next(&client).await, 1000);
+    // The same documents are now those of an earlier moment.
+    drop_all(&client).await;
+    part("#200", &[]);
+    assert_eq!(next(&client).await, 0);
+    run(&replay(&tape, &uri, "max"));
+    client.database("changetape").drop().await.unwrap();
+    let expected = Dump::take(&source.client().unwrap()).await.unwrap();
+    let differences = expected.differences(&Dump::take(&client).await.unwrap());
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// One of them sees that the other has changed what it has kept, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replays_that_go_on_at_the_same_time_are_kept_apart() {
+    let (source, directory) = recorded(7).await;
+    let tape = directory.path().join("shop.tape");
+    let target = ReplicaSet::single().start().await.unwrap();
+    let (client, uri) = (target.client().unwrap(), target.uri());
+    let mut slow = start(&replay(&tape, &uri, "0.2x"));
+    until("applied", async || {
+        assert!(slow.try_wait().unwrap().is_none());
+        let next = next(&client).await;
+        if next > 0 { Ok(()) } else { Err(next) }
+    })
+    .await;
+    let quick = run(&replay(&tape, &uri, "max"));
+    let slow = ran(slow.wait_with_output().unwrap());
+    let (whole, other) = if quick.code == Some(0) { (quick, slow) } else { (slow, quick) };
+    whole.expect_code(0);
+    let other = other.expect_code(1);
+    assert!(other.sentence().contains("another replay of the tape goes on there"), "{other:?}");
+    client.database("changetape").drop().await.unwrap();
+    let expected = Dump::take(&source.client().unwrap()).await.unwrap();
+    let differences = expected.differences(&Dump::take(&client).await.unwrap());
+    assert!(differences.is_empty(), "{differences}");
+}

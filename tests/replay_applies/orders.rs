@@ -69,6 +69,19 @@ async fn what_need_not_keep_its_order_takes_few_commands() {
     assert!(commands[1] > 500 && commands[2] > 500, "{commands:?}");
 }
 
+/// Each update by itself would be a command that waits for a majority.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_changes_all_the_time_takes_few_commands() {
+    let mut pair = Pair::start().await;
+    let coll = pair.from.database("shop").collection::<Document>("counters");
+    coll.insert_one(doc! {"_id": 1, "n": 0}).await.unwrap();
+    for _ in 0..500 {
+        coll.update_one(doc! {"_id": 1}, doc! {"$inc": {"n": 1}}).await.unwrap();
+    }
+    let commands = apply_plainly_in_each_order(&mut pair).await;
+    assert!(commands.iter().all(|commands| *commands < 50), "{commands:?}");
+}
+
 /// Documents hand values on to each other that only one may have: out of order, some would meet
 /// the one that still has it.
 #[tokio::test(flavor = "multi_thread")]

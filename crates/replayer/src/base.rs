@@ -22,7 +22,7 @@ use bson::{cstr, rawdoc};
 use changetape_core::{Namespace, Seq};
 use changetape_tape::{Base, BaseBlocks, BaseCollection, Definition, TapeReader};
 
-use crate::{Coverage, Error, ReplayOptions};
+use crate::{Coverage, Error, ReplayOptions, Resume};
 
 /// What to do with what has a name of the base.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,7 +100,8 @@ impl Restoration {
         let Some(base) = tape.base().map_err(Error::tape)? else {
             return Err(Error::NoBase);
         };
-        if let Some(dropped) = tape.dropped() {
+        // Whether a replay that goes on needs the base at all, its target knows.
+        if let Some(dropped) = tape.dropped().filter(|_| options.resume == Resume::No) {
             return Err(Error::BaseNotFollowed { start: dropped.end });
         }
         let mut parts = Vec::new();

@@ -99,6 +99,17 @@ pub enum Error {
         /// The first event that is left.
         start: Seq,
     },
+    /// What a target was to go on with is gone.
+    #[error(
+        "the replay would go on at {next}, and the tape begins at {start} by now (--retain): what lies \
+         between is lost to this target; begin again with an empty one"
+    )]
+    NotFollowed {
+        /// Where the target has come to.
+        next: Seq,
+        /// The first event that is left.
+        start: Seq,
+    },
     /// A base was to go where no collections are: the user's mistake.
     #[error(
         "a base can be restored into a database only: give a mongodb:// sink, or leave --base out"

@@ -36,6 +36,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) read: u64,
     /// Events that took part.
     pub(crate) selected: u64,
+    /// Whether a transaction is left out that has not ended where the range does.
+    pub(crate) holds_back: bool,
+    /// Where such a one begins.
+    pub(crate) held_back: Option<Seq>,
 }
 
 /// A tape that is read once more, as a replay reads it.
@@ -49,7 +53,18 @@ impl<'a> Reader<'a> {
         let ReplayOptions { selection, map, missing, .. } = options;
         let (timeline, tally) = (Timeline::default(), Tally::default());
         let missing = *missing;
-        Self { selection, map, missing, progress, timeline, tally, read: 0, selected: 0 }
+        Self {
+            selection,
+            map,
+            missing,
+            progress,
+            timeline,
+            tally,
+            read: 0,
+            selected: 0,
+            holds_back: false,
+            held_back: None,
+        }
     }
 
     /// Fills the queue with the events of a range, until its end, an error, or until nobody
@@ -82,8 +97,11 @@ impl<'a> Reader<'a> {
         while let Some(block) = from.next() {
             match block {
                 Ok(block) => {
-                    self.add(&block, range, together)?;
-                    if !push(together.take()) {
+                    // What was made ready before an error is delivered before it.
+                    let added = self.add(&block, range, together);
+                    let is_wanted = push(together.take());
+                    added?;
+                    if !is_wanted {
                         return Ok(());
                     }
                 }
@@ -101,7 +119,10 @@ impl<'a> Reader<'a> {
             self.reached(from.position(), range);
         }
         self.reached(from.position(), range);
-        push(together.end());
+        self.held_back = together.begun().filter(|_| self.holds_back);
+        if self.held_back.is_none() {
+            push(together.end());
+        }
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::thread;
 
-use changetape_core::{Seq, WallTime};
-use changetape_tape::TapeReader;
+use changetape_core::{ClusterTime, Seq, WallTime};
+use changetape_tape::{Tail, TapeReader};
 
 use crate::clock::HostClock;
 use crate::conversion;
@@ -107,15 +107,20 @@ impl Replay {
 
     fn play(&mut self, progress: &Progress, stop: &Stop) -> Result<Summary, Error> {
         let mut range = self.options.selection.range(&self.tape)?;
-        if self.options.resume == Resume::WhereItEnded {
-            let coverage = Coverage::of(self.tape.metadata(), &self.options);
-            if let Some(next) = self.sink.resume(&coverage)? {
-                tracing::info!("going on at {next}");
-                range.start = next.clamp(range.start, range.end);
-                if self.base.take().is_some() {
-                    tracing::info!("the base is there already, and left as it is");
-                }
+        let coverage = Coverage::of(self.tape.metadata(), &self.options);
+        let resumes = self.options.resume == Resume::WhereItEnded;
+        if resumes && let Some(next) = self.sink.resume(&coverage)? {
+            tracing::info!("going on at {next}: everything before it was applied earlier");
+            if next < self.tape.start() {
+                return Err(Error::NotFollowed { next, start: self.tape.start() });
             }
+            range.start = next.clamp(range.start, range.end);
+            if self.base.take().is_some() {
+                tracing::info!("the base is there already, and left as it is");
+            }
+        }
+        if let Some(dropped) = self.tape.dropped().filter(|_| self.base.is_some()) {
+            return Err(Error::BaseNotFollowed { start: dropped.end });
         }
         let base = self.base.as_ref();
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
@@ -124,10 +129,16 @@ impl Replay {
         if conversion::any(&self.tape)? {
             self.sink.keep_order_of_documents();
         }
+        if !resumes && base.is_none() && !range.is_empty() {
+            self.sink.start_over(&coverage, range.start, stop)?;
+        }
 
         let base = base.map(|base| self.sink.restore(base, progress, stop)).transpose()?;
         let queue = Queue::default();
         let mut reader = Reader::new(&self.options, progress);
+        // Whoever goes on later gets it whole.
+        let is_growing = *self.tape.tail() != Tail::Nothing && range.end == self.tape.end();
+        reader.holds_back = resumes && is_growing && may_go_on(&self.tape);
         // Events follow a whole base, or nothing.
         if base.is_some_and(|base| base.extent != Extent::Whole) {
             let (start, nothing) = (range.start, Played::default());
@@ -162,6 +173,13 @@ impl Replay {
             }
         })?;
         let ended = result?;
+        if let Some(held_back) = reader.held_back {
+            tracing::info!(
+                "the transaction at {held_back} may go on where the tape ends; --resume applies it \
+                 when that is known"
+            );
+            range.end = held_back;
+        }
         let reached = match ended {
             Ended::AtTheEnd => range.end,
             Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),
@@ -171,14 +189,29 @@ impl Replay {
     }
 }
 
-/// The recorded time of a range's last event, selected or not. A tape that cannot be read there
-/// says so when the replay comes to it.
-fn last_time(tape: &TapeReader, range: &Range<Seq>) -> Option<WallTime> {
+/// When a range's last event was recorded, selected or not. A tape that cannot be read there says so
+/// when the replay comes to it.
+fn last_times(
+    tape: &TapeReader,
+    range: &Range<Seq>,
+) -> Option<(Option<WallTime>, Option<ClusterTime>)> {
     let last = range.end.get().checked_sub(1).map(Seq::new).filter(|last| range.contains(last))?;
     let block = tape.blocks(last).next()?.ok()?;
     let event = block.events().find(|recorded| recorded.seq == last)?.event;
-    let (wall, cluster) = (event.wall_time().ok()?, event.cluster_time().ok()?);
+    Some((event.wall_time().ok()?, event.cluster_time().ok()?))
+}
+
+fn last_time(tape: &TapeReader, range: &Range<Seq>) -> Option<WallTime> {
+    let (wall, cluster) = last_times(tape, range)?;
     (wall.is_some() || cluster.is_some()).then(|| Timeline::default().place(wall, cluster).time)
+}
+
+/// Whether more events of a tape's last moment may be recorded later: all of a transaction have the
+/// same cluster time, and its stream has not come beyond that.
+fn may_go_on(tape: &TapeReader) -> bool {
+    let last = last_times(tape, &(tape.start()..tape.end())).and_then(|(_, cluster)| cluster);
+    let reached = tape.checkpoint().and_then(|checkpoint| checkpoint.token.cluster_time());
+    !matches!((last, reached), (Some(last), Some(reached)) if last < reached)
 }
 
 fn summary(

@@ -65,6 +65,16 @@ pub trait Sink: Send {
         Err(Error::KeepsNoProgress)
     }
 
+    /// Plays the tape without regard to how far an earlier replay with this coverage had come, from a
+    /// place on: what the sink has kept of that is no longer true, and forgotten.
+    ///
+    /// # Errors
+    /// If the sink cannot.
+    fn start_over(&mut self, coverage: &Coverage, from: Seq, stop: &Stop) -> Result<(), Error> {
+        let _ = (coverage, from, stop);
+        Ok(())
+    }
+
     /// Puts a tape's base in place, before the first event is delivered.
     ///
     /// # Errors

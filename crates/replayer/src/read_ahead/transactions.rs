@@ -110,6 +110,11 @@ impl Together {
         std::mem::take(&mut self.ready)
     }
 
+    /// Where the transaction begins whose end has not been seen, if there is one.
+    pub(super) fn begun(&self) -> Option<Seq> {
+        self.open.as_ref().map(|open| open.range.start)
+    }
+
     /// The pages that are left when no event follows.
     pub(super) fn end(&mut self) -> Vec<Page> {
         self.close();

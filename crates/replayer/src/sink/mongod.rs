@@ -71,7 +71,8 @@ use super::{Sink, Taken, deliver_in_parts};
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
 use crate::{
-    Completion, Coverage, Error, Expiries, Progress, Restoration, Restored, Stop, Transaction,
+    Completion, Coverage, Error, Expiries, Extent, Progress, Restoration, Restored, Stop,
+    Transaction,
 };
 use atomic::Recorded;
 pub use error::TargetError;
@@ -98,6 +99,8 @@ pub struct MongodSink {
     form: Form,
     order: Order,
     recorded: Transactions,
+    /// Where the transaction begins whose events are being applied like others.
+    tearing: Option<Seq>,
     /// What the target's collections let be done, as far as it was asked since they may have
     /// changed.
     regrouping: HashMap<Namespace, Regrouping>,
@@ -151,6 +154,7 @@ impl MongodSink {
             form,
             order: Order::default(),
             recorded: Transactions::default(),
+            tearing: None,
             regrouping: HashMap::new(),
             workers: WORKERS.into(),
             progress: None,
@@ -200,6 +204,21 @@ impl MongodSink {
         if self.target.has_transactions() { self.recorded } else { Transactions::Off }
     }
 
+    /// Tells which transactions ended among events that were applied like others.
+    fn tell_torn(&mut self, applied: &[Outgoing<'_>], tally: &mut Tally) {
+        for outgoing in applied {
+            match outgoing.transaction {
+                Transaction::None => {}
+                Transaction::Continues => {
+                    self.tearing.get_or_insert(outgoing.seq);
+                }
+                Transaction::Ends => {
+                    tally.tear(1, self.tearing.take().unwrap_or(outgoing.seq));
+                }
+            }
+        }
+    }
+
     /// Applies as many events, from the first on, as are done at once.
     fn apply(
         &mut self,
@@ -207,8 +226,21 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<usize, Halt> {
-        match Front::of(due, self.recorded()) {
-            Front::Plain(events) => self.apply_plain(due.get(..events).unwrap_or(due), tally, stop),
+        let recorded = self.recorded();
+        self.apply_front(due, recorded, Self::apply_plain, tally, stop)
+    }
+
+    /// Applies what is next: a recorded transaction as one, or other events, which `plain` applies.
+    fn apply_front(
+        &mut self,
+        due: &[Outgoing<'_>],
+        recorded: Transactions,
+        plain: impl FnOnce(&mut Self, &[Outgoing<'_>], &mut Tally, &Stop) -> Result<usize, Halt>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        match Front::of(due, recorded) {
+            Front::Plain(events) => plain(self, due.get(..events).unwrap_or(due), tally, stop),
             Front::Transaction(events) => {
                 let transaction = due.get(..events).unwrap_or(due);
                 self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
@@ -228,7 +260,7 @@ impl MongodSink {
         let Some(subject) = changing(first, tally)? else { return Ok(1) };
         if !subject.operation.is_document_change() {
             self.define(first, &subject, tally, stop)?;
-            self.keep_progress(&subject, stop)?;
+            self.keep_progress(subject.seq, stop)?;
             return Ok(1);
         }
         if self.target.has_transactions() {
@@ -239,14 +271,18 @@ impl MongodSink {
         } else {
             self.regrouping(&subject.namespace, &subject, stop)?;
         }
-        match Front::of(due, self.recorded().separately()) {
-            Front::Plain(events) => self.run(due.get(..events).unwrap_or(due), tally, stop),
-            Front::Transaction(events) => {
-                let transaction = due.get(..events).unwrap_or(due);
-                self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
-                Ok(events)
-            }
-        }
+        self.apply_separately(due, tally, stop)
+    }
+
+    /// Applies a run of events, or a recorded transaction.
+    fn apply_separately(
+        &mut self,
+        due: &[Outgoing<'_>],
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<usize, Halt> {
+        let recorded = self.recorded().separately();
+        self.apply_front(due, recorded, Self::run, tally, stop)
     }
 }
 
@@ -275,11 +311,25 @@ impl Sink for MongodSink {
     }
 
     fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {
-        let (progress, next, held) = Kept::resume(&self.target, coverage)?;
+        let (progress, held) = Kept::resume(&self.target, coverage)?;
+        let next = progress.next();
         (self.progress, self.held) = (Some(progress), held);
         // Everything before one place is applied, and nothing behind it.
         self.workers = 1;
         Ok(next)
+    }
+
+    fn start_over(&mut self, coverage: &Coverage, from: Seq, stop: &Stop) -> Result<(), Error> {
+        match progress::forget(&mut self.target, coverage, stop) {
+            Ok(held) => {
+                self.held = held;
+                Ok(())
+            }
+            Err(trouble) => match self.unable("forget how far a replay had come", from, trouble) {
+                Halt::Stopped => Ok(()),
+                Halt::Failed(error) => Err(error),
+            },
+        }
     }
 
     fn restore(
@@ -288,8 +338,15 @@ impl Sink for MongodSink {
         progress: &Progress,
         stop: &Stop,
     ) -> Result<Restored, Error> {
-        let kept = self.progress.as_ref();
-        restore::restore(&mut self.target, &mut self.held, kept, base, progress, stop)
+        let restored = restore::restore(&mut self.target, &mut self.held, base, progress, stop)?;
+        if restored.extent == Extent::Whole {
+            match self.keep(Some(base.next()), stop, base.next()) {
+                Ok(()) => {}
+                Err(Halt::Stopped) => return Ok(Restored { extent: Extent::Part, ..restored }),
+                Err(Halt::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(restored)
     }
 
     fn deliver(
@@ -301,10 +358,7 @@ impl Sink for MongodSink {
         match self.apply(due, tally, stop) {
             Ok(taken) => {
                 if self.recorded != self.recorded() {
-                    let applied = due.get(..taken).unwrap_or(due);
-                    let first = applied.iter().find(|event| event.transaction != Transaction::None);
-                    tally
-                        .tear(recorded::ended(applied), first.map_or(Seq::ZERO, |event| event.seq));
+                    self.tell_torn(due.get(..taken).unwrap_or(due), tally);
                 }
                 Ok(Taken::Events(taken))
             }
@@ -320,11 +374,10 @@ impl Sink for MongodSink {
         stop: &Stop,
     ) -> Result<Taken, Error> {
         if self.recorded() == Transactions::Off {
-            let taken = deliver_in_parts(self, transaction, tally, stop)?;
             if self.recorded != Transactions::Off {
                 tally.tear(1, transaction.first());
             }
-            return Ok(taken);
+            return deliver_in_parts(self, transaction, tally, stop);
         }
         match self.apply_transaction(&Recorded::OnTape(transaction), tally, stop) {
             Ok(()) => Ok(Taken::Events(1)),

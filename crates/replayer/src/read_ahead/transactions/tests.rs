@@ -81,3 +81,19 @@ fn what_is_too_large_to_be_held_is_left_on_the_tape() {
 fn a_single_event_is_held_whatever_its_size() {
     assert_eq!(pages(5, &[&[Some(1), PLAIN]]), ["#0@0 #1@1"]);
 }
+
+#[test]
+fn where_a_transaction_begins_is_known_until_it_ends() {
+    let mut together = Together { limit: 15, ..Together::default() };
+    let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
+    let session = rawdoc! {"id": 1};
+    let mut begun = Vec::new();
+    // The second is too large to be held.
+    for (seq, number) in (0..).zip([PLAIN, Some(1), Some(2), Some(2), Some(2), PLAIN]) {
+        let transaction = number.map(|number| (&*session, number));
+        together.push(Seq::new(seq), placed, transaction, &[0; 10]);
+        together.take();
+        begun.push(together.begun().map(Seq::get));
+    }
+    assert_eq!(begun, [None, Some(1), Some(2), Some(2), Some(2), None]);
+}

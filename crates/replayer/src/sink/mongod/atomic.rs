@@ -19,9 +19,9 @@ use std::collections::BTreeSet;
 
 use bson::raw::RawDocumentBuf;
 use changetape_core::Seq;
-use changetape_deployment::Refusal;
+use changetape_deployment::{Refusal, is_transient};
 
-use super::error::nonsense;
+use super::error::{nonsense, not_done};
 use super::progress;
 use super::recorded::Transactions;
 use super::refused::Resolved;
@@ -39,11 +39,22 @@ use crate::{Error, Stop};
 /// `OperationNotSupportedInTransaction`: a write to a capped collection, for one.
 const NOT_IN_TRANSACTION: i32 = 263;
 
+/// `TransactionTooLargeForCache`.
+const TOO_LARGE: i32 = 388;
+
 /// The events of one transaction.
 #[derive(Debug)]
 pub(super) enum Recorded<'t> {
     Held(&'t [Outgoing<'t>]),
     OnTape(&'t LongTransaction<'t>),
+}
+
+/// What a transaction is about.
+struct Outline {
+    /// The first event that changes a document; none may.
+    first: Option<Subject>,
+    /// The last event, whatever it is.
+    last: Seq,
 }
 
 /// How a transaction is tried.
@@ -104,17 +115,17 @@ impl MongodSink {
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<(), Halt> {
-        let Some((first, last)) = self.define_first(recorded, tally, stop)? else {
-            return Ok(());
-        };
+        let Outline { first, last } = self.define_first(recorded, tally, stop)?;
+        let Some(first) = first else { return self.keep_progress(last, stop) };
         let (mut care, mut left_out) = (Care::Grouped, BTreeSet::new());
         loop {
-            let stepped = self.try_transaction(recorded, care, &left_out, last, tally, stop);
+            let ends = (first.transaction.unwrap_or(first.seq), last);
+            let stepped = self.try_transaction(recorded, care, &left_out, ends, tally, stop);
             let stepped = stepped.map_err(|trouble| self.failure(&first, trouble))?;
             match stepped.unwrap_or_else(Outcome::Impossible) {
                 Outcome::Done(told, form) => {
                     self.form = form;
-                    self.held.is_changed = false;
+                    self.has_kept(last.next());
                     tally.merge(*told);
                     tally.transactions += 1;
                     return Ok(());
@@ -122,49 +133,47 @@ impl MongodSink {
                 Outcome::Taken => self.form.documents_exist = true,
                 Outcome::Look => care = Care::OneByOne,
                 Outcome::Refused(at, refusal) => {
-                    let at = Subject { transaction: Some(first.seq), ..at };
+                    let at = Subject { transaction: first.transaction, ..at };
                     if self.refused(&at, refusal, tally, stop)? == Resolved::LeftOut {
                         left_out.insert(at.seq);
                     }
                 }
                 Outcome::Impossible(reason) => {
-                    let at = first.seq;
+                    let at = first.transaction.unwrap_or(first.seq);
                     tracing::warn!("no transaction takes the one that begins at {at}: {reason}");
-                    self.apply_torn(recorded, tally, stop)?;
                     tally.tear(1, at);
-                    return Ok(());
+                    return self.apply_torn(recorded, &left_out, tally, stop);
                 }
                 Outcome::Failed(halt) => return Err(halt),
             }
         }
     }
 
-    /// Deals with all events that change no document; the first and the last of those that do.
+    /// Deals with all events that change no document.
     fn define_first(
         &mut self,
         recorded: &Recorded<'_>,
         tally: &mut Tally,
         stop: &Stop,
-    ) -> Result<Option<(Subject, Seq)>, Halt> {
-        let mut ends: Option<(Subject, Seq)> = None;
-        let mut begins = None;
+    ) -> Result<Outline, Halt> {
+        let (mut begins, mut outline) = (None, Outline { first: None, last: Seq::ZERO });
         recorded.try_each(|events| {
             for outgoing in events {
                 let transaction = Some(*begins.get_or_insert(outgoing.seq));
+                outline.last = outgoing.seq;
                 let Some(subject) = changing(outgoing, tally)? else { continue };
+                let subject = Subject { transaction, ..subject };
                 if subject.operation.is_document_change() {
                     // What would expire is held back when its collection is met.
                     self.regrouping(&subject.namespace, &subject, stop)?;
-                    let (first, _) = ends.take().unwrap_or((subject, outgoing.seq));
-                    ends = Some((first, outgoing.seq));
+                    outline.first.get_or_insert(subject);
                 } else {
-                    let subject = Subject { transaction, ..subject };
                     self.define(outgoing, &subject, tally, stop)?;
                 }
             }
             Ok(())
         })?;
-        Ok(ends)
+        Ok(outline)
     }
 
     fn try_transaction(
@@ -172,7 +181,7 @@ impl MongodSink {
         recorded: &Recorded<'_>,
         care: Care,
         left_out: &BTreeSet<Seq>,
-        last: Seq,
+        (begins, last): (Seq, Seq),
         tally: &Tally,
         stop: &Stop,
     ) -> Result<Result<Outcome, String>, Trouble> {
@@ -187,7 +196,7 @@ impl MongodSink {
             |steps| {
                 let (told, form) = (Tally::default(), rules.form);
                 let hosts = &hosts;
-                let attempt = Attempt { hosts, rules, care, left_out, lists, told, form };
+                let attempt = Attempt { hosts, begins, rules, care, left_out, lists, told, form };
                 attempt.run(recorded, progress.as_ref(), steps)
             },
             stop,
@@ -199,6 +208,7 @@ impl MongodSink {
     fn apply_torn(
         &mut self,
         recorded: &Recorded<'_>,
+        left_out: &BTreeSet<Seq>,
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<(), Halt> {
@@ -206,7 +216,16 @@ impl MongodSink {
         let result = recorded.try_each(|events| {
             let mut left = events;
             while let Some(first) = left.first() {
-                let taken = if is_done(first)? { 1 } else { self.apply_plain(left, tally, stop)? };
+                if stop.is_requested() {
+                    return Err(Halt::Stopped);
+                }
+                if left_out.contains(&first.seq) || is_done(first)? {
+                    left = left.get(1..).unwrap_or_default();
+                    continue;
+                }
+                let refused = left.iter().position(|event| left_out.contains(&event.seq));
+                let reach = left.get(..refused.unwrap_or(left.len())).unwrap_or(left);
+                let taken = self.apply_plain(reach, tally, stop)?;
                 left = left.get(taken..).unwrap_or_default();
             }
             Ok(())
@@ -219,6 +238,8 @@ impl MongodSink {
 /// One attempt, from the first event on.
 struct Attempt<'a> {
     hosts: &'a str,
+    /// Where the transaction begins.
+    begins: Seq,
     rules: Rules,
     care: Care,
     /// What was refused before.
@@ -249,7 +270,15 @@ impl Attempt<'_> {
             return Ok(Verdict::Abort(Outcome::Failed(error.into())));
         }
         if let Some(progress) = progress {
-            steps.run(progress::DATABASE, progress.clone())?;
+            let kept = match steps.run(progress::DATABASE, progress.clone()) {
+                Err(Broken::Failed(error)) if !is_transient(&error) => Err(steps.words(error)),
+                reply => progress::is_kept(&reply?),
+            };
+            if let Err(reason) = kept {
+                let hosts = self.hosts.to_owned();
+                let halt = not_done(hosts, progress::KEEP, self.begins, reason);
+                return Ok(Verdict::Abort(Outcome::Failed(halt)));
+            }
         }
         Ok(Verdict::Commit(Outcome::Done(Box::new(self.told), self.form)))
     }
@@ -266,8 +295,7 @@ impl Attempt<'_> {
                 left = left.get(1..).unwrap_or_default();
                 continue;
             }
-            let reach = if self.care == Care::OneByOne { 1 } else { left.len() };
-            let reach = left.get(..reach).unwrap_or(left);
+            let reach = left.get(..self.reach(left)).unwrap_or(left);
             let window =
                 Window::gather(reach, self.rules, |_| Ok::<_, Error>(Regrouping::Together));
             let mut window = match window {
@@ -284,6 +312,21 @@ impl Attempt<'_> {
             left = left.get(window.events.max(1)..).unwrap_or_default();
         }
         Ok(None)
+    }
+
+    /// How many of the events at the front go into few commands together. What comes before an event
+    /// that was refused has been executed one by one before.
+    fn reach(&self, left: &[Outgoing<'_>]) -> usize {
+        let known = self.left_out.last();
+        let is_new = |event: &Outgoing<'_>| known.is_none_or(|known| event.seq > *known);
+        match self.care {
+            Care::Grouped => left.len(),
+            Care::OneByOne if left.first().is_none_or(is_new) => 1,
+            Care::OneByOne => {
+                let end = left.iter().position(|event| self.left_out.contains(&event.seq));
+                end.unwrap_or(left.len())
+            }
+        }
     }
 
     fn execute_group(
@@ -312,7 +355,7 @@ impl Attempt<'_> {
             return Ok(Some(match self.care {
                 _ if is_taken => Outcome::Taken,
                 Care::Grouped => Outcome::Look,
-                Care::OneByOne if error.refusal.code == NOT_IN_TRANSACTION => {
+                Care::OneByOne if [NOT_IN_TRANSACTION, TOO_LARGE].contains(&error.refusal.code) => {
                     Outcome::Impossible(error.refusal.to_string())
                 }
                 Care::OneByOne => Outcome::Refused(first, error.refusal.clone()),
@@ -324,6 +367,10 @@ impl Attempt<'_> {
             _ if missing == 0 => {}
             Care::Grouped if self.lists || group.run.prepares() => return Ok(Some(Outcome::Look)),
             Care::Grouped => self.told.diverge(missing),
+            Care::OneByOne if group.run.planned().len() > 1 && !group.run.prepares() => {
+                // They were named when each was by itself.
+                self.told.diverge(missing);
+            }
             Care::OneByOne => {
                 // However many statements it has.
                 self.told.diverge(1);

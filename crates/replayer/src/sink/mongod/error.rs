@@ -25,6 +25,18 @@ pub enum TargetError {
         /// The event, and the target's answer.
         event: Box<RefusedEvent>,
     },
+    /// The target did not do what no event asks for: keep the progress, hold expiries back.
+    #[error("{hosts} did not {doing}: {reason}; everything before {seq} is applied")]
+    NotDone {
+        /// `host:port`, comma-separated.
+        hosts: String,
+        /// What was attempted, as an infinitive.
+        doing: String,
+        /// The first event that is not applied.
+        seq: Seq,
+        /// Why, in words.
+        reason: String,
+    },
     /// Something that waiting does not mend.
     #[error(
         "the {operation} at {seq} on {namespace} could not be applied; everything before {seq} is"
@@ -85,7 +97,8 @@ impl TargetError {
     pub fn seq(&self) -> Seq {
         match self {
             Self::Refused { event, .. } => event.transaction.unwrap_or(event.seq),
-            Self::Failed { seq, .. }
+            Self::NotDone { seq, .. }
+            | Self::Failed { seq, .. }
             | Self::Away { seq, .. }
             | Self::Interrupted { seq, .. }
             | Self::Answer { seq, .. } => *seq,
@@ -110,13 +123,37 @@ impl MongodSink {
         Error::Target(Box::new(error)).into()
     }
 
+    /// Names what was attempted for no event; everything before `seq` is applied.
+    pub(super) fn unable(&self, doing: &str, seq: Seq, trouble: Trouble) -> Halt {
+        let error = match trouble {
+            Trouble::Stopped => return Halt::Stopped,
+            Trouble::Refused(refusal) => return self.not_done(doing, seq, refusal.to_string()),
+            Trouble::Failed(error) => return self.not_done(doing, seq, error.to_string()),
+            Trouble::Away { waited, source } => TargetError::Away { seq, waited, source },
+            Trouble::Interrupted(source) => TargetError::Interrupted { seq, source },
+        };
+        Error::Target(Box::new(error)).into()
+    }
+
+    /// The same, with the reason in words.
+    pub(super) fn not_done(&self, doing: &str, seq: Seq, reason: String) -> Halt {
+        let hosts = self.target.hosts().to_owned();
+        not_done(hosts, doing, seq, reason)
+    }
+
     /// Names an answer that makes no sense.
     pub(super) fn nonsense(&self, subject: &Subject, reply: &bson::Document) -> Error {
         nonsense(self.target.hosts(), subject, reply)
     }
 }
 
-/// The same, of a target with these hosts.
+/// What a target with these hosts did not do.
+pub(super) fn not_done(hosts: String, doing: &str, seq: Seq, reason: String) -> Halt {
+    let doing = doing.to_owned();
+    Error::Target(Box::new(TargetError::NotDone { hosts, doing, seq, reason })).into()
+}
+
+/// An answer that makes no sense, of a target with these hosts.
 pub(super) fn nonsense(hosts: &str, subject: &Subject, reply: &bson::Document) -> Error {
     let Subject { seq, operation, .. } = subject.clone();
     let answer = reply.to_string().chars().take(300).collect();

@@ -45,10 +45,11 @@ impl MongodSink {
             tracing::info!("{expiry} does not fire now; its expireAfterSeconds was {seconds}");
             self.held.take_over(expiry.clone());
         }
-        self.keep_held(subject, stop)?;
+        self.keep(None, stop, subject.seq)?;
         for expiry in firing {
             let done = self.target.define(&ns.db, &held::hold_back(&expiry), stop);
-            done.map_err(|trouble| self.failure(subject, trouble))?;
+            let doing = format!("hold back what expires in {ns}");
+            done.map_err(|trouble| self.unable(&doing, subject.seq, trouble))?;
         }
         Ok(())
     }
@@ -134,21 +135,6 @@ impl MongodSink {
         Ok(())
     }
 
-    /// Keeps what is held, if the target is to keep the progress.
-    pub(super) fn keep_held(&mut self, subject: &Subject, stop: &Stop) -> Result<(), Halt> {
-        let kept = self.write_held(stop);
-        kept.map_err(|trouble| self.failure(subject, trouble))
-    }
-
-    fn write_held(&mut self, stop: &Stop) -> Result<(), Trouble> {
-        let (Some(progress), Some(held)) = (&self.progress, self.held.changed()) else {
-            return Ok(());
-        };
-        progress.keep(&mut self.target, None, Some(held), stop)?;
-        self.held.is_changed = false;
-        Ok(())
-    }
-
     /// Puts everything right that is held, unless a replay is to go on with it.
     pub(super) fn let_go(&mut self, completion: Completion, stop: &Stop) -> Expiries {
         let mut expiries = Expiries::default();
@@ -181,10 +167,15 @@ impl MongodSink {
             };
             expiries.left.push(LeftHeld { expiry, reason });
         }
-        if let Err(trouble) = self.write_held(&stop) {
+        let kept = match (&mut self.progress, self.held.changed()) {
+            (Some(progress), Some(held)) => {
+                progress.keep(&mut self.target, None, Some(held), &stop)
+            }
+            _ => Ok(Ok(())),
+        };
+        if let Err(reason) = kept.unwrap_or_else(|trouble| Err(in_words(&trouble))) {
             // Which puts it right once more.
-            let trouble = in_words(&trouble);
-            tracing::warn!("the next --resume will not know that expiries are right: {trouble}");
+            tracing::warn!("the next --resume will not know that expiries are right: {reason}");
         }
         expiries
     }

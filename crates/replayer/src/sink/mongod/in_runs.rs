@@ -19,14 +19,14 @@ impl MongodSink {
         stop: &Stop,
     ) -> Result<usize, Halt> {
         let Some(subject) = due.first().map(Subject::of).transpose()?.flatten() else {
-            return Ok(due.len());
+            return Ok(1);
         };
         let mut prepared = 0;
         loop {
             let taken = self.change(due, &subject, &mut prepared, tally, stop)?;
             if let Some(last) = taken.checked_sub(1) {
                 let seq = due.get(last).map_or(subject.seq, |last| last.seq);
-                self.keep_progress(&Subject { seq, ..subject }, stop)?;
+                self.keep_progress(seq, stop)?;
                 return Ok(taken);
             }
         }

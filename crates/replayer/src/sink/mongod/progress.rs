@@ -13,14 +13,14 @@
 //! is followed by it: after a crash in between, the last command is executed once more, and finds its
 //! work done.
 
-use bson::raw::RawDocumentBuf;
-use bson::{cstr, rawdoc};
+use bson::raw::{RawBson, RawDocumentBuf};
+use bson::{Document, cstr, rawdoc};
 use changetape_core::{Namespace, Seq};
 
 use super::held::Held;
 use super::reply::{Reply, whole};
 use super::target::{Target, Trouble, batch, majority};
-use super::{Halt, MongodSink, Subject};
+use super::{Halt, MongodSink};
 use crate::resume::Coverage;
 use crate::{Error, Stop};
 
@@ -31,98 +31,162 @@ const COLLECTION: &str = "progress";
 /// `Unauthorized`.
 const UNAUTHORIZED: i32 = 13;
 
+/// What is attempted when it is read or kept, as an infinitive.
+const READ: &str = "tell how far the replay has come";
+pub(super) const KEEP: &str = "keep in changetape.progress how far the replay has come";
+
+/// Why it could not be kept.
+const OVERTAKEN: &str = "another replay of the tape goes on there, and only one may at a time";
+
 /// The progress of one replay.
 #[derive(Debug)]
 pub(super) struct Kept {
     coverage: Coverage,
+    /// What the target has. Whoever changes it meanwhile is another replay.
+    next: Option<Seq>,
 }
 
 impl Kept {
-    /// Takes over what a target keeps of a replay, and where that goes on.
+    /// Takes over what a target keeps of a replay: where that goes on, and what it holds.
     ///
     /// # Errors
     /// [`Error::OtherPart`], and what keeps it from being read.
-    pub(super) fn resume(
-        target: &Target,
-        coverage: &Coverage,
-    ) -> Result<(Self, Option<Seq>, Held), Error> {
-        let find = rawdoc! {
+    pub(super) fn resume(target: &Target, coverage: &Coverage) -> Result<(Self, Held), Error> {
+        let mut find = rawdoc! {
             "find": COLLECTION, "filter": {"_id": &*coverage.tape}, "limit": 1, "singleBatch": true,
         };
-        let found = target.ask(DATABASE, find, "read the progress of the replay");
-        let found = batch(found.map_err(Error::deployment)?).into_iter().next();
-        let progress = Self { coverage: coverage.clone() };
-        let Some(found) = found else {
-            return Ok((progress, None, Held::default()));
+        if target.has_transactions() {
+            // Not what may be rolled back, nor less than a commit under way is about to make it.
+            find.append(cstr!("readConcern"), rawdoc! {"level": "linearizable"});
+        }
+        let found = target.ask(DATABASE, find, READ).map_err(Error::deployment)?;
+        let coverage = coverage.clone();
+        let Some(found) = batch(found).into_iter().next() else {
+            return Ok((Self { coverage, next: None }, Held::default()));
         };
         let covers = found.get_str("covers").unwrap_or_default();
         if covers != coverage.covers {
-            let (there, asked) = (covers.to_owned(), coverage.covers.clone());
-            return Err(Error::OtherPart { there, asked });
+            return Err(Error::OtherPart { there: covers.to_owned(), asked: coverage.covers });
         }
         let next = found.get("next").and_then(whole).and_then(|next| u64::try_from(next).ok());
-        let held = found.get_array("held").map(|held| Held::from_array(held)).unwrap_or_default();
-        Ok((progress, next.map(Seq::new), held))
+        Ok((Self { coverage, next: next.map(Seq::new) }, held(&found)))
     }
 
-    /// Keeps it, or what is `held` as well, outside of a transaction.
-    pub(super) fn keep(
-        &self,
-        target: &mut Target,
-        next: Option<Seq>,
-        held: Option<&Held>,
-        stop: &Stop,
-    ) -> Result<(), Trouble> {
-        write(target, self.command(next, held), stop)
+    /// Where the replay goes on, if it has begun.
+    pub(super) fn next(&self) -> Option<Seq> {
+        self.next
     }
 
     /// The command that keeps it, or what is `held` as well, to be run in a transaction.
     pub(super) fn command(&self, next: Option<Seq>, held: Option<&Held>) -> RawDocumentBuf {
+        let number = |seq: Seq| seq.get().cast_signed();
+        let mut query = rawdoc! {"_id": &*self.coverage.tape};
         let mut set = rawdoc! {"covers": &*self.coverage.covers};
         if let Some(next) = next {
-            set.append(cstr!("next"), next.get().cast_signed());
+            set.append(cstr!("next"), number(next));
+            // A command whose answer was lost finds its own work.
+            let known = self.next.map_or(RawBson::Null, |known| number(known).into());
+            query.append(cstr!("next"), rawdoc! {"$in": [known, number(next)]});
         }
         if let Some(held) = held {
             set.append(cstr!("held"), held.to_array());
         }
-        let update =
-            rawdoc! {"q": {"_id": &*self.coverage.tape}, "u": {"$set": set}, "upsert": true};
+        let is_new = self.next.is_none();
+        let update = rawdoc! {"q": query, "u": {"$set": set}, "upsert": is_new};
         rawdoc! {"update": COLLECTION, "updates": [update]}
+    }
+
+    /// Keeps it outside of a transaction; why not, in words, if another replay has.
+    pub(super) fn keep(
+        &mut self,
+        target: &mut Target,
+        next: Option<Seq>,
+        held: Option<&Held>,
+        stop: &Stop,
+    ) -> Result<Result<(), String>, Trouble> {
+        let mut command = self.command(next, held);
+        command.append(cstr!("writeConcern"), majority());
+        let reply = target.write(DATABASE, &command, stop)?;
+        let kept = is_kept(&reply);
+        if kept.is_ok() {
+            self.has(next);
+        }
+        Ok(kept)
+    }
+
+    /// The target has it now.
+    pub(super) fn has(&mut self, next: Option<Seq>) {
+        self.next = next.or(self.next);
     }
 }
 
-/// Where it is kept, for messages.
+/// Whether the command that keeps progress has; why not, in words.
+pub(super) fn is_kept(reply: &Document) -> Result<(), String> {
+    const DUPLICATE_KEY: i32 = 11000;
+    let Some(reply) = Reply::read(reply) else { return Err(reply.to_string()) };
+    match reply.first_error() {
+        Some(error) if error.refusal.code != DUPLICATE_KEY => Err(error.refusal.to_string()),
+        None if reply.n == 1 => Ok(()),
+        _ => Err(OVERTAKEN.to_owned()),
+    }
+}
+
+/// Lets a target forget how far replays of the same tape have come; what they held.
+pub(super) fn forget(
+    target: &mut Target,
+    coverage: &Coverage,
+    stop: &Stop,
+) -> Result<Held, Trouble> {
+    let mut command = rawdoc! {"findAndModify": COLLECTION, "query": {"_id": &*coverage.tape}};
+    command.append(cstr!("remove"), true);
+    command.append(cstr!("writeConcern"), majority());
+    match target.write(DATABASE, &command, stop) {
+        Ok(reply) => Ok(reply.get_document("value").map(held).unwrap_or_default()),
+        // Whoever may not write there keeps nothing there either.
+        Err(Trouble::Refused(refusal)) if refusal.code == UNAUTHORIZED => Ok(Held::default()),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Where it is kept.
 pub(super) fn namespace() -> Namespace {
     Namespace::collection(DATABASE, COLLECTION)
 }
 
-/// Lets a target forget how far replays of the same tape have come.
-pub(super) fn forget(target: &mut Target, coverage: &Coverage, stop: &Stop) -> Result<(), Trouble> {
-    let delete = rawdoc! {"q": {"_id": &*coverage.tape}, "limit": 1};
-    match write(target, rawdoc! {"delete": COLLECTION, "deletes": [delete]}, stop) {
-        // Whoever may not write there keeps nothing there either.
-        Err(Trouble::Refused(refusal)) if refusal.code == UNAUTHORIZED => Ok(()),
-        done => done,
-    }
-}
-
-fn write(target: &mut Target, mut command: RawDocumentBuf, stop: &Stop) -> Result<(), Trouble> {
-    command.append(cstr!("writeConcern"), majority());
-    let reply = target.write(DATABASE, &command, stop)?;
-    match Reply::read(&reply).as_ref().and_then(Reply::first_error) {
-        Some(error) => Err(Trouble::Refused(error.refusal.clone())),
-        None => Ok(()),
-    }
+fn held(found: &Document) -> Held {
+    found.get_array("held").map(|held| Held::from_array(held)).unwrap_or_default()
 }
 
 impl MongodSink {
     /// Keeps that an event is applied, and everything before it, if progress is kept.
-    pub(super) fn keep_progress(&mut self, done: &Subject, stop: &Stop) -> Result<(), Halt> {
-        let Some(progress) = &self.progress else { return Ok(()) };
-        let (next, held) = (Some(done.seq.next()), self.held.changed());
-        let kept = progress.keep(&mut self.target, next, held, stop);
-        kept.map_err(|trouble| self.failure(done, trouble))?;
-        self.held.is_changed = false;
-        Ok(())
+    pub(super) fn keep_progress(&mut self, done: Seq, stop: &Stop) -> Result<(), Halt> {
+        let next = done.next();
+        self.keep(Some(next), stop, next)
+    }
+
+    /// Keeps what is held, and where to go on if that is known; everything before `applied` is.
+    pub(super) fn keep(
+        &mut self,
+        next: Option<Seq>,
+        stop: &Stop,
+        applied: Seq,
+    ) -> Result<(), Halt> {
+        let Some(progress) = &mut self.progress else { return Ok(()) };
+        let kept = progress.keep(&mut self.target, next, self.held.changed(), stop);
+        match kept.map_err(|trouble| self.unable(KEEP, applied, trouble))? {
+            Ok(()) => {
+                self.held.is_changed = false;
+                Ok(())
+            }
+            Err(reason) => Err(self.not_done(KEEP, applied, reason)),
+        }
+    }
+
+    /// What a transaction has kept.
+    pub(super) fn has_kept(&mut self, next: Seq) {
+        if let Some(progress) = &mut self.progress {
+            progress.has(Some(next));
+            self.held.is_changed = false;
+        }
     }
 }

@@ -23,7 +23,7 @@ use changetape_core::{Namespace, Seq};
 use super::Halt;
 use super::definition::{self, Definition, Found, Plan};
 use super::held::Held;
-use super::progress::{self, Kept};
+use super::progress;
 use super::reply::Reply;
 use super::run::{MAX_BYTES, MAX_STATEMENTS, Run, STATEMENT_OVERHEAD, Terms};
 use super::statement::{self, Command};
@@ -38,21 +38,17 @@ const NAMED: usize = 5;
 /// What is done with the documents of a namespace.
 const TAKE: &str = "take documents of";
 
-/// Where the progress of replays is.
-const KEEP: &str = "keep in";
-
 /// Restores a base: how much of it is then there.
 pub(super) fn restore(
     target: &mut Target,
     held: &mut Held,
-    kept: Option<&Kept>,
     base: &Restoration,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Restored, Error> {
     let started = Instant::now();
     let restored = Restored::default();
-    let mut work = Work { target, held, kept, base, progress, stop, restored };
+    let mut work = Work { target, held, base, progress, stop, restored };
     let result = work.restore();
     progress.restoring(None);
     let restored = Restored { elapsed: started.elapsed(), ..work.restored };
@@ -71,8 +67,6 @@ pub(super) fn restore(
 struct Work<'a> {
     target: &'a mut Target,
     held: &'a mut Held,
-    /// Where to keep that it is whole.
-    kept: Option<&'a Kept>,
     base: &'a Restoration,
     progress: &'a Progress,
     stop: &'a Stop,
@@ -108,16 +102,7 @@ impl Work<'_> {
             }
             self.restored.collections += 1;
         }
-        match self.kept {
-            Some(kept) => {
-                let (next, held) = (Some(self.base.next()), self.held.changed());
-                let kept = kept.keep(self.target, next, held, self.stop);
-                kept.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))?;
-                self.held.is_changed = false;
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Sees to it that nothing has a name that the base needs.
@@ -141,7 +126,10 @@ impl Work<'_> {
         }
         // What there was of this tape is about to go.
         let forgotten = progress::forget(self.target, self.base.coverage(), self.stop);
-        forgotten.map_err(|trouble| self.failure(trouble, KEEP, &progress::namespace()))?;
+        *self.held = forgotten.map_err(|trouble| {
+            self.failure(trouble, "forget the progress in", &progress::namespace())
+        })?;
+        self.held.is_changed = true;
         for namespace in found {
             let command = definition::drop(&namespace).map_err(bad(&namespace))?;
             self.define(&command, "drop", &namespace)?;

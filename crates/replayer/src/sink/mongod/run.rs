@@ -18,6 +18,7 @@ use changetape_core::raw::{DocumentWriter, kind};
 use changetape_core::{Namespace, Seq};
 
 use super::identity::Identity;
+use super::split;
 use super::statement::{self, Command, Effect, Form};
 use super::target::write_concern;
 use crate::Error;
@@ -85,7 +86,7 @@ impl Run {
             let fits = *command.get_or_insert(its) == its
                 && (run.is_none() || bytes <= MAX_BYTES)
                 && event.namespace().map_err(&bad)?.as_ref() == Some(namespace)
-                && event.document("splitEvent").map_err(&bad)?.is_none();
+                && split(event).map_err(&bad)?.is_none();
             let run = run.get_or_insert_with(|| Self::begin(its, namespace));
             if !fits || run.planned.len() >= MAX_STATEMENTS {
                 break;

@@ -1,15 +1,17 @@
 //! `Target`: running commands on the deployment, through outages.
 //!
-//! One session, one command at a time, or one transaction. A command that gets no answer, or the answer that this
-//! node is not the primary (any more), is sent again, the same bytes, until it is answered,
-//! a stop is requested or [`MAX_OUTAGE`] has passed since the first attempt began. Commands for documents carry a
-//! transaction number, by which the server knows what it has executed already; commands for
-//! collections are such that finding their work done is no failure (see `definition`).
+//! One session, one command at a time, or transactions with sessions of their own. What gets no
+//! answer, or the answer that this node is not the primary (any more), is sent again until it is
+//! answered, a stop is requested or the longest outage has passed since the target last answered.
+//! Commands for documents outside of transactions carry a number, by which the server knows what it
+//! has executed already; commands for collections are such that finding their work done is no failure
+//! (see `definition`).
 
 mod look;
 mod steps;
 mod transaction;
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,9 @@ use crate::clock::SLICE;
 /// what an election takes, and what a restart takes.
 pub(super) const MAX_OUTAGE: Duration = Duration::from_secs(60);
 
+/// How often a transaction may be lost in its middle, each time by another outage.
+const LOST_AT_MOST: u32 = 5;
+
 /// How long an answer may take once a stop is requested. What is under way is then nearly
 /// always done, and the summary exact.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -45,7 +50,11 @@ const WRITE_CONFLICT: i32 = 112;
 /// How long another transaction is waited for. That of a replay that was killed the server ends
 /// after `transactionLifetimeLimitSeconds`, a minute, and looks for such every half of it.
 const LONGEST_CONFLICT: Duration = Duration::from_secs(120);
-const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// After how long that is told. Transactions of the same window may both be about to create their
+/// collection, and then one waits for a moment.
+const CONFLICT_TOLD: Duration = Duration::from_secs(2);
 
 /// How long the server waits for a majority before it says that there is none; the command is then
 /// sent again, which waits anew.
@@ -64,6 +73,8 @@ pub(super) struct Target {
     /// account of them.
     next_transaction: Option<i64>,
     max_outage: Duration,
+    /// When the last answer came to an attempt that waits for several.
+    answered: Cell<Option<Instant>>,
 }
 
 /// Why a command was not done.
@@ -153,7 +164,8 @@ impl Target {
         let session = session.map_err(|error| deployment.explain(error, "start a session"))?;
         let next_transaction = (deployment.topology() != Topology::Standalone).then_some(1);
         let runtime = Handle::current();
-        Ok(Self { deployment, session, runtime, next_transaction, max_outage: MAX_OUTAGE })
+        let (max_outage, answered) = (MAX_OUTAGE, Cell::default());
+        Ok(Self { deployment, session, runtime, next_transaction, max_outage, answered })
     }
 
     pub(super) fn set_max_outage(&mut self, max_outage: Duration) {
@@ -230,14 +242,24 @@ impl Target {
         mut attempt: impl FnMut(&mut Self, Wait<'_>) -> Attempt<T>,
     ) -> Result<T, Trouble> {
         let mut outage: Option<Outage> = None;
-        let mut conflict: Option<Instant> = None;
-        let mut pause = PAUSES.0;
+        let mut conflict: Option<(Instant, bool)> = None;
+        let (mut pause, mut begun_anew) = (PAUSES.0, 0);
         loop {
             let started = Instant::now();
             // An outage has its end, however many attempts it takes.
             let since = outage.as_ref().map_or(started, |outage| outage.since);
-            let limit = (patience == Patience::Bounded).then(|| since + self.max_outage);
-            let cause = match attempt(self, Wait { limit, stop }) {
+            let limit =
+                since.checked_add(self.max_outage).filter(|_| patience == Patience::Bounded);
+            self.answered.set(None);
+            let attempted = attempt(self, Wait { limit, stop });
+            // It was there until then, unless that goes on and on.
+            let answered = self.answered.take().filter(|_| begun_anew < LOST_AT_MOST);
+            if answered.is_some() {
+                begun_anew += 1;
+                outage = None;
+            }
+            let started = answered.unwrap_or(started);
+            let cause = match attempted {
                 Attempt::Stopped => return Err(Trouble::Stopped),
                 Attempt::Answered(answer) => {
                     if let Some(outage) = outage {
@@ -250,15 +272,15 @@ impl Target {
                 Attempt::Away(cause) => cause,
                 Attempt::Failed(error) if error_code(&error) == Some(WRITE_CONFLICT) => {
                     let source = self.deployment.explain(error, "apply events");
-                    let since = *conflict.get_or_insert_with(|| {
-                        tracing::warn!(
-                            "a transaction is in the way, waiting for its end: {source}"
-                        );
-                        started
-                    });
+                    let (since, told) = conflict.get_or_insert((started, false));
                     let waited = since.elapsed();
                     if waited >= LONGEST_CONFLICT {
                         return Err(Trouble::Away { waited, source });
+                    }
+                    if waited >= CONFLICT_TOLD && !std::mem::replace(told, true) {
+                        tracing::warn!(
+                            "a transaction is in the way, waiting for its end: {source}"
+                        );
                     }
                     if !sleep(CONFLICT_PAUSE, stop) {
                         return Err(Trouble::Stopped);

@@ -1,19 +1,17 @@
 //! A window of events applied in transactions.
 //!
-//! What one of them takes is there at once, and once, whatever happens to the connection or to the
+//! All of a window is applied, and once, or nothing of it, whatever happens to the connection or to the
 //! primary; and a server takes less of its time for it than for the same statements one command
 //! after the other.
 //!
-//! What a transaction does not take is applied otherwise, step by step: with documents expected to be
-//! there; with each collection's events in the order of the tape; in the end one command after the
-//! other in runs, which end before the event that is at fault, and find out which documents are
-//! missing. What the others took stays: its events are of other documents.
+//! What is not taken so is applied otherwise, step by step: with documents expected to be there; with
+//! each collection's events in the order of the tape; in the end one command after the other in runs,
+//! which end before the event that is at fault, and find out which documents are missing.
 
 use bson::Document;
 use changetape_core::Namespace;
 
-use super::atomic::Recorded;
-use super::recorded::{self, Front, Transactions};
+use super::recorded::{self, Transactions};
 use super::reply::{Reply, WriteError};
 use super::run::{Run, Terms};
 use super::target::Trouble;
@@ -63,7 +61,7 @@ impl MongodSink {
             Transactions::Grouped => recorded::ended(applied),
             Transactions::Atomic | Transactions::Off => 0,
         };
-        let goes_alone = window.is_one_command() && self.progress.is_none() && recorded == 0;
+        let goes_alone = window.is_one_run() && self.progress.is_none() && recorded == 0;
         if window.events == 0 || goes_alone {
             return Ok(0);
         }
@@ -147,17 +145,10 @@ impl MongodSink {
     ) -> Result<(), Halt> {
         let mut left = due;
         while !left.is_empty() {
-            let taken = match Front::of(left, self.recorded().separately()) {
-                Front::Transaction(events) => {
-                    let (transaction, _) = left.split_at(events);
-                    self.apply_transaction(&Recorded::Held(transaction), tally, stop)?;
-                    events
-                }
-                Front::Plain(events) => {
-                    let (plain, _) = left.split_at(events);
-                    self.run(plain, tally, stop)?
-                }
-            };
+            if stop.is_requested() {
+                return Err(Halt::Stopped);
+            }
+            let taken = self.apply_separately(left, tally, stop)?;
             left = left.get(taken..).unwrap_or_default();
         }
         Ok(())
@@ -190,18 +181,25 @@ impl MongodSink {
         let lists = tally.wants_divergences();
         // Which document is missing is found out before a later event brings it.
         let is_accepted = |share: usize, group: usize, reply: &Document| {
-            let group = shares.get(share).and_then(|share| share.groups.get(group));
+            let Some(group) = shares.get(share).and_then(|share| share.groups.get(group)) else {
+                return progress::is_kept(reply).is_ok();
+            };
             Reply::read(reply).is_some_and(|reply| {
                 let misses = |run: &Run| reply.n < run.wants() && (lists || run.prepares());
-                reply.first_error().is_none() && !group.is_some_and(|group| misses(&group.run))
+                reply.first_error().is_none() && !misses(&group.run)
             })
         };
         let done = self.target.transact(&transactions, is_accepted, stop);
         let done = done.map_err(|trouble| self.failure(subject, trouble))?;
         let mut outcomes = Vec::with_capacity(shares.len());
         for (share, transacted) in shares.iter().zip(&done) {
-            let mut replies = Vec::with_capacity(transacted.replies.len());
-            for reply in &transacted.replies {
+            // Behind the commands for documents comes that which keeps the progress.
+            let groups = share.groups.len();
+            if let Some(Err(reason)) = transacted.replies.get(groups).map(progress::is_kept) {
+                return Err(self.not_done(progress::KEEP, subject.seq, reason));
+            }
+            let mut replies = Vec::with_capacity(groups);
+            for reply in transacted.replies.iter().take(groups) {
                 replies.push(Reply::read(reply).ok_or_else(|| self.nonsense(subject, reply))?);
             }
             let inserts =
@@ -209,7 +207,9 @@ impl MongodSink {
             let last = replies.len().checked_sub(1).filter(|&at| inserts(at));
             let error = last.and_then(|at| replies.get(at)?.first_error());
             outcomes.push(if transacted.is_committed {
-                self.held.is_changed = false;
+                if let Some(last) = share.events.last().and_then(|&last| due.get(last)) {
+                    self.has_kept(last.seq.next());
+                }
                 Outcome::Done(replies)
             } else if transacted.is_impossible {
                 Outcome::Impossible
@@ -259,7 +259,7 @@ impl MongodSink {
             }
             Ok(None) => Regrouping::Free,
             // Who may not look may not write either, which is to be said of an event.
-            Err(Trouble::Refused(_)) => return Ok(Regrouping::Alone),
+            Err(Trouble::Refused(_)) => Regrouping::Alone,
             Err(trouble) => return Err(self.failure(subject, trouble)),
         };
         self.regrouping.insert(ns.clone(), found);

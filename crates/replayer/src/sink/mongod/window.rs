@@ -82,6 +82,8 @@ pub(super) struct Window {
     pub(super) shares: Vec<Share>,
     /// How many events.
     pub(super) events: usize,
+    /// Whether a document is updated twice.
+    repeats: bool,
 }
 
 /// What one transaction takes.
@@ -94,9 +96,10 @@ pub(super) struct Share {
 }
 
 impl Window {
-    /// Whether it is no more than one command.
-    pub(super) fn is_one_command(&self) -> bool {
-        self.shares.iter().map(|share| share.groups.len()).sum::<usize>() < 2
+    /// Whether it is no more than one command, which may be executed by itself (see [`run`](super::run)).
+    pub(super) fn is_one_run(&self) -> bool {
+        let groups = self.shares.iter().map(|share| share.groups.len()).sum::<usize>();
+        groups < 2 && !self.repeats
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bson::Document;
 use bson::raw::RawDocumentBuf;
-use changetape_deployment::is_transient;
+use changetape_deployment::{error_code, is_transient};
 use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 
@@ -50,14 +50,25 @@ impl Steps<'_> {
         let run = database.run_raw_command(command).session(&mut self.session);
         match self.target.runtime.block_on(self.wait.for_answer(run.into_future())) {
             Attempt::Answered(reply) => {
-                // The target is there: from now on as long as for any other answer.
-                self.wait.limit = Some(Instant::now() + self.target.max_outage);
+                let now = Instant::now();
+                self.target.answered.set(Some(now));
+                self.wait.limit = now.checked_add(self.target.max_outage);
                 Ok(reply)
             }
-            Attempt::Failed(error) => Err(Broken::Failed(error)),
+            Attempt::Failed(error) => {
+                if error_code(&error).is_some() {
+                    self.target.answered.set(Some(Instant::now()));
+                }
+                Err(Broken::Failed(error))
+            }
             Attempt::Stopped => Err(Broken::Stopped),
             Attempt::NoAnswer | Attempt::Refused(_) | Attempt::Away(_) => Err(Broken::NoAnswer),
         }
+    }
+
+    /// What the server says, in words.
+    pub(in crate::sink::mongod) fn words(&self, error: Error) -> String {
+        self.target.words(error)
     }
 
     fn abort(mut self) {

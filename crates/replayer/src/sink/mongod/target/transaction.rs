@@ -1,6 +1,7 @@
 //! Commands as transactions, several of which run at the same time.
 //!
-//! Each attempt has a session of its own. Where the answer to a commit is lost, the commit is sent
+//! They are executed first, and committed when all have been accepted: what is applied is then all that
+//! was to be, or nothing. Each attempt has a session of its own. Where the answer to a commit is lost, the commit is sent
 //! again, which the server answers as it did before, or says that there was none: then everything is
 //! executed again. Source: the drivers' transactions specification.
 
@@ -12,7 +13,7 @@ use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::WriteConcern;
 
-use super::{MAJORITY_WAIT, Patience, Target, Trouble, Wait};
+use super::{Attempt, MAJORITY_WAIT, Patience, Target, Trouble, Wait};
 use crate::Stop;
 
 /// `NoSuchTransaction`: the server has ended it.
@@ -35,8 +36,10 @@ pub(in crate::sink::mongod) struct Transacted {
 /// How far a transaction is, over all attempts.
 enum Stage {
     NotBegun(EndedByServer),
-    /// Its commands were executed, and it is not committed, or it is not known whether.
-    Executed(Box<ClientSession>, Transacted),
+    /// Its commands were executed, and accepted.
+    Executed(Box<ClientSession>, Transacted, EndedByServer),
+    /// It is not known whether it is committed.
+    Committing(Box<ClientSession>, Transacted),
     Done(Transacted),
 }
 
@@ -65,9 +68,10 @@ impl Target {
         matches!(self.deployment.topology(), Topology::ReplicaSet(_))
     }
 
-    /// Runs commands for documents in transactions, all of these at the same time. Of each, all is
-    /// done, and once, or nothing: after the first reply that is not accepted, which is then the
-    /// last, the rest is not tried.
+    /// Runs commands for documents in transactions, all of these at the same time. All of it is done,
+    /// and once, or nothing: after the first reply of one that is not accepted, which is then its
+    /// last, none is committed. (Unless one was already, and another was lost and is refused when it
+    /// is executed again.)
     pub(in crate::sink::mongod) fn transact(
         &mut self,
         transactions: &[Commands],
@@ -78,67 +82,103 @@ impl Target {
         let is_accepted = &is_accepted;
         self.persist(Patience::Bounded, stop, |target: &mut Self, wait: Wait<'_>| {
             let of = stages.iter_mut().zip(transactions).enumerate();
-            let attempts = of.map(|(number, (stage, commands))| {
+            let executed = of.map(|(number, (stage, commands))| {
                 let is_accepted = move |at: usize, reply: &_| is_accepted(number, at, reply);
-                advance(&target.deployment, stage, commands, is_accepted)
+                stage.execute(&target.deployment, commands, is_accepted)
             });
-            let all = async { join_all(attempts).await.into_iter().collect::<Result<(), _>>() };
-            target.runtime.block_on(wait.for_answer(all))
+            let executed = join_all(executed);
+            let executed = async { executed.await.into_iter().collect::<Result<(), _>>() };
+            match target.runtime.block_on(wait.for_answer(executed)) {
+                Attempt::Answered(()) => {}
+                attempt => return attempt,
+            }
+            let all = stages.iter().all(Stage::is_accepted);
+            let ended = join_all(stages.iter_mut().map(|stage| stage.end(all)));
+            let ended = async { ended.await.into_iter().collect::<Result<(), _>>() };
+            target.runtime.block_on(wait.for_answer(ended))
         })?;
         let done = stages.into_iter().map(|stage| match stage {
             Stage::Done(transacted) => transacted,
-            Stage::NotBegun(_) | Stage::Executed(..) => Transacted::default(),
+            Stage::NotBegun(_) | Stage::Executed(..) | Stage::Committing(..) => {
+                Transacted::default()
+            }
         });
         Ok(done.collect())
     }
 }
 
-/// Brings a transaction to its end; after an error it can be tried again from where it is.
-async fn advance(
-    deployment: &Deployment,
-    stage: &mut Stage,
-    commands: &Commands,
-    is_accepted: impl Fn(usize, &Document) -> bool,
-) -> Result<(), Error> {
-    let (mut ended, executed) = match std::mem::take(stage) {
-        Stage::Done(transacted) => {
-            *stage = Stage::Done(transacted);
-            return Ok(());
+impl Stage {
+    /// Whether nothing speaks against what it did.
+    fn is_accepted(&self) -> bool {
+        match self {
+            Self::NotBegun(_) => false,
+            Self::Executed(..) | Self::Committing(..) => true,
+            Self::Done(transacted) => transacted.is_committed,
         }
-        Stage::Executed(session, transacted) => {
-            (EndedByServer::default(), Ok((*session, transacted)))
-        }
-        Stage::NotBegun(ended) => (ended, execute(deployment, commands, is_accepted).await),
-    };
-    let failed = match executed {
-        Ok((mut session, transacted)) if transacted.is_committed => {
-            match session.commit_transaction().await {
-                Ok(()) => {
-                    *stage = Stage::Done(transacted);
-                    return Ok(());
-                }
-                Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
-                    // What the server says to that next decides.
-                    *stage = Stage::Executed(Box::new(session), transacted);
-                    return Err(error);
-                }
-                Err(error) => error,
-            }
-        }
-        Ok((mut session, transacted)) => {
-            // After a failure the server has done so by itself, and says that it knows of none.
-            let _ = session.abort_transaction().await;
-            *stage = Stage::Done(transacted);
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    if ended.again(&failed) {
-        *stage = Stage::Done(Transacted { is_impossible: true, ..Transacted::default() });
-        return Ok(());
     }
-    *stage = Stage::NotBegun(ended);
-    Err(failed)
+
+    /// Executes it, unless it has been; after an error it can be tried again.
+    async fn execute(
+        &mut self,
+        deployment: &Deployment,
+        commands: &Commands,
+        is_accepted: impl Fn(usize, &Document) -> bool,
+    ) -> Result<(), Error> {
+        let Self::NotBegun(ended) = self else { return Ok(()) };
+        let ended = *ended;
+        match execute(deployment, commands, is_accepted).await {
+            Ok((mut session, transacted)) => {
+                *self = if transacted.is_committed {
+                    Self::Executed(Box::new(session), transacted, ended)
+                } else {
+                    // After a failure the server has done so by itself, and says that it knows of none.
+                    let _ = session.abort_transaction().await;
+                    Self::Done(transacted)
+                };
+                Ok(())
+            }
+            Err(error) => self.begin_again(ended, error),
+        }
+    }
+
+    /// Commits it if `all` were accepted, and aborts it otherwise.
+    async fn end(&mut self, all: bool) -> Result<(), Error> {
+        let (mut session, transacted, ended) = match std::mem::take(self) {
+            Self::Executed(mut session, ..) if !all => {
+                let _ = session.abort_transaction().await;
+                *self = Self::Done(Transacted::default());
+                return Ok(());
+            }
+            Self::Executed(session, transacted, ended) => (session, transacted, ended),
+            Self::Committing(session, transacted) => {
+                (session, transacted, EndedByServer::default())
+            }
+            stage @ (Self::NotBegun(_) | Self::Done(_)) => {
+                *self = stage;
+                return Ok(());
+            }
+        };
+        match session.commit_transaction().await {
+            Ok(()) => *self = Self::Done(transacted),
+            Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
+                // What the server says to that next decides.
+                *self = Self::Committing(session, transacted);
+                return Err(error);
+            }
+            Err(error) => return self.begin_again(ended, error),
+        }
+        Ok(())
+    }
+
+    /// After an error: from the beginning, unless that would be in vain.
+    fn begin_again(&mut self, mut ended: EndedByServer, error: Error) -> Result<(), Error> {
+        if ended.again(&error) {
+            *self = Self::Done(Transacted { is_impossible: true, ..Transacted::default() });
+            return Ok(());
+        }
+        *self = Self::NotBegun(ended);
+        Err(error)
+    }
 }
 
 /// Begins a transaction, in a session of its own from the driver's pool: one that is dropped half-way

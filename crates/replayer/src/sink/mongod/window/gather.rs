@@ -11,6 +11,7 @@ use crate::page::Outgoing;
 use crate::sink::mongod::identity::Identity;
 use crate::sink::mongod::recorded::{self, Transactions};
 use crate::sink::mongod::run::STATEMENT_OVERHEAD;
+use crate::sink::mongod::split;
 use crate::sink::mongod::statement::{self, Command, Form, Statement};
 
 /// How events are gathered.
@@ -96,7 +97,7 @@ impl<'e> Gathering<'e> {
         let mut shares = Vec::new();
         shares.resize_with(if is_shared { rules.shares.max(1) } else { 1 }, Share::default);
         Self {
-            window: Window { shares, events: 0 },
+            window: Window { shares, events: 0, repeats: false },
             rules,
             namespaces: Vec::new(),
             of_document: HashMap::new(),
@@ -150,7 +151,8 @@ impl<'e> Gathering<'e> {
             group.run.push(index, seq, statement);
         }
         share.events.push(index);
-        self.of_document.insert(document, at);
+        let is_again = self.of_document.insert(document, at).is_some();
+        self.window.repeats |= is_again && event.command == Command::Update;
         self.of_namespace.insert(number, at);
         self.window.events += 1;
     }
@@ -167,7 +169,7 @@ fn read<'e>(unit: &'e [Outgoing<'_>], form: Form) -> Result<Option<Vec<Read<'e>>
     let mut all = Vec::with_capacity(unit.len());
     for outgoing in unit {
         let (bad, event) = (Error::event(outgoing.seq), &outgoing.event);
-        let is_part = event.document("splitEvent").map_err(&bad)?.is_some();
+        let is_part = split(event).map_err(&bad)?.is_some();
         let command = statement::command(event, form).map_err(&bad)?.filter(|_| !is_part);
         let Some((command, namespace)) = command.zip(event.namespace().map_err(&bad)?) else {
             return Ok(None);
