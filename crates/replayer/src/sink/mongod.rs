@@ -1,11 +1,13 @@
 //! The sink that applies events to a MongoDB deployment.
 //!
 //! ```text
-//! due events ─┬► window (few commands) ─► transact (sessions, all or nothing) ─┬─► reply ─► tally
-//!             ├► run (one command) ─────► target (one session, retries) ───────┤
-//!             └► definition (DDL: one event, its own commands) ────────────────┘
+//! due events ─┬► recorded transaction ─► atomic (one session, all or nothing) ────┬─► reply ─► tally
+//!             ├► window (few commands) ─► transact (sessions, all or nothing) ───┤
+//!             ├► run (one command) ─────► in_runs ─► target (one session) ───────┤
+//!             └► definition (its own commands) ─► define ─► target ──────────────┘
 //!                          what the target refuses ─► refused (end, leave out, ask)
-//! base ────────► restore (before the first event) ──────────────────────────┘
+//! base ────────► restore (before the first event)
+//! what would expire ─► held, hold (until the replay is over)
 //! ```
 //! | event | command | if the target is in another state |
 //! | --- | --- | --- |
@@ -22,12 +24,13 @@
 //! # Order
 //! Events that change documents are applied in windows, a window after the other; within one they
 //! are regrouped as far as [`Order`] and their collections allow (see [`window`]). Every other event
-//! is by itself between two windows. What a transaction does not take is applied in runs: events
-//! that follow one another, on one namespace and with one command, go together (see [`run`]).
+//! is by itself between two windows, and so is what was recorded as one transaction (see [`atomic`]),
+//! unless [`Transactions`] says otherwise. What no transaction takes is applied in runs: events that
+//! follow one another, on one namespace and with one command, go together (see [`run`]).
 //!
 //! # Exactly once
-//! A transaction is executed as a whole, or not; when the answer to its commit is lost, the commit is
-//! sent again, and a majority has what is answered to be committed. The command of a run carries its
+//! A window is executed as a whole, or not; when the answer to a commit is lost, the commit is sent
+//! again, and a majority has what is answered to be committed. The command of a run carries its
 //! session's id and a transaction number of its own, as the drivers' retryable writes do, and waits
 //! for a majority. When the primary is lost, the same command is sent again until it is answered:
 //! statements that changed something are known to the new primary and are not executed twice, and

@@ -11,7 +11,9 @@
 //!
 //! What is applied in a transaction carries it along, so that both are there or neither. What is not
 //! is followed by it: after a crash in between, the last command is executed once more, and finds its
-//! work done.
+//! work done. Each change expects what the one before it has left, so that two replays that go on at
+//! the same time do not undo each other's work: one of them ends. A replay that does not go on forgets
+//! it, as it is no longer true then.
 
 use bson::raw::{RawBson, RawDocumentBuf};
 use bson::{Document, cstr, rawdoc};
