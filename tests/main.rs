@@ -36,6 +36,7 @@ mod replay_base;
 mod replay_dry_run;
 mod replay_expiry;
 mod replay_is_identical;
+mod replay_orders;
 mod replay_refused;
 mod replay_resumed;
 mod replay_transactions;

@@ -51,7 +51,8 @@ async fn next(target: &Client) -> i64 {
     found.map_or(0, |found| found.get_i64("next").unwrap())
 }
 
-async fn drop_all(target: &Client) {
+/// Drops what users have in a deployment.
+pub(crate) async fn drop_all(target: &Client) {
     for db in target.list_database_names().await.unwrap() {
         if !["admin", "config", "local"].contains(&db.as_str()) {
             target.database(&db).drop().await.unwrap();
