@@ -62,6 +62,7 @@ impl Jumble {
             for _ in 0..WRITES {
                 self.write().await;
             }
+            self.change_what_is_there(round).await;
             if round % 2 == 0 {
                 self.client.database(&random).drop().await.unwrap();
             }
@@ -87,6 +88,25 @@ impl Jumble {
             _ => {
                 self.bank.move_money(1).await;
                 self.transactions += 1;
+            }
+        }
+    }
+
+    /// Changes documents in ways that no server refuses, in whatever order: between two changes of
+    /// collections nothing else happens that would have the replay keep to the tape's order.
+    async fn change_what_is_there(&mut self, round: u32) {
+        let name = format!("there-{round}");
+        self.command("jumble", doc! {"create": &name}).await;
+        let there = self.database.collection::<Document>(&name);
+        there.insert_many((0..NUMBERS).map(|n| doc! {"_id": n})).await.unwrap();
+        for _ in 0..WRITES {
+            let filter = doc! {"_id": self.rng.i32(..NUMBERS)};
+            let value = self.rng.i64(..);
+            if self.rng.bool() {
+                let set = doc! {"$inc": {"times": 1}, "$set": {"last": value}};
+                there.update_one(filter, set).await.unwrap();
+            } else {
+                there.replace_one(filter, doc! {"last": value}).await.unwrap();
             }
         }
     }
