@@ -43,4 +43,5 @@ mod replay_transactions;
 mod source_load;
 mod stream;
 mod verify_against;
+mod verify_privileges;
 mod watched;
