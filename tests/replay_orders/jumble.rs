@@ -167,12 +167,11 @@ impl Jumble {
             self.session.start_transaction().await.unwrap();
             self.transactions += 1;
         }
-        let mut seat = Bson::String(format!("standing {one}"));
+        let mut free = Bson::String(format!("standing {one}"));
         for id in [one, other, one] {
-            let sit = doc! {"$set": {"seat": seat}};
-            let sat = seats.find_one_and_update(doc! {"_id": id}, sit);
-            let sat = if is_transaction { sat.session(&mut self.session).await } else { sat.await };
-            seat = sat.unwrap().unwrap().remove("seat").unwrap();
+            let sit = seats.find_one_and_update(doc! {"_id": id}, doc! {"$set": {"seat": free}});
+            let had = if is_transaction { sit.session(&mut self.session).await } else { sit.await };
+            free = had.unwrap().unwrap().remove("seat").unwrap();
         }
         if is_transaction {
             self.session.commit_transaction().await.unwrap();
