@@ -51,8 +51,8 @@ async fn next(target: &Client) -> i64 {
     found.map_or(0, |found| found.get_i64("next").unwrap())
 }
 
-/// Drops what was replayed.
-async fn drop_data(target: &Client) {
+/// Drops what was replayed into a deployment, and not what it keeps of replays.
+pub(crate) async fn drop_data(target: &Client) {
     for db in target.list_database_names().await.unwrap() {
         if !["admin", "config", "local", "changetape"].contains(&db.as_str()) {
             target.database(&db).drop().await.unwrap();

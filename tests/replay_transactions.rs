@@ -63,12 +63,12 @@ fn replay<'a>(tape: &'a Path, target: &'a str, more: &[&'a str]) -> Vec<&'a str>
     [&["replay", text(tape), target, "--speed", "max", "--format", "json"], more].concat()
 }
 
-/// Replays while somebody reads; what was seen, and what the replay says.
+/// Replays while somebody reads, at least once before it ends; what was seen, and what the replay says.
 async fn seen_during(recording: &Recording, target: &ReplicaSet, more: &[&str]) -> (Seen, Ran) {
-    let tape = recording.tape();
     let client = target.client().unwrap();
-    let mut replay = start(&replay(&tape, &target.uri(), more));
-    let mut seen = Seen::default();
+    let Held { mut replay, hold } = Held::start(recording, target, 0, more).await;
+    let mut seen = Seen::at(&client).await;
+    hold.end().await;
     while replay.try_wait().unwrap().is_none() {
         seen.look(&client).await;
     }
@@ -127,7 +127,7 @@ async fn a_reader_sees_all_of_a_transaction_or_nothing() {
         let client = target.client().unwrap();
         let more = ["--transactions", how];
         let (seen, ran) = seen_during(&recording, &target, &more).await;
-        assert_eq!(seen.broken, 0, "{how}: {seen:?}");
+        assert!(seen.times > 0 && seen.broken == 0, "{how}: {seen:?}");
         let told = ran.json();
         assert_eq!((&told["transactions"], &told["tornTransactions"]), (&201.into(), &0.into()));
         recording.compare(&client).await;
@@ -338,7 +338,10 @@ async fn a_transaction_that_the_target_ends_each_time_is_applied_otherwise() {
     let tape = recording.tape();
     let ran = run(&replay(&tape, &target.uri(), &[])).expect_code(0);
     let told = ran.json();
-    assert_eq!((&told["transactions"], &told["tornTransactions"]), (&1.into(), &1.into()));
+    let count = |name: &str| told[name].as_u64().unwrap();
+    let (whole, torn) = (count("transactions"), count("tornTransactions"));
+    // On a busy machine the first one, which opens the accounts, may take too long as well.
+    assert!(torn >= 1 && whole + torn == 2, "{told}");
     assert!(ran.stderr.contains("no transaction takes the one that begins at #"), "{}", ran.stderr);
     recording.compare(&client).await;
 }

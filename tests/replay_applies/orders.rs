@@ -64,8 +64,9 @@ async fn what_need_not_keep_its_order_takes_few_commands() {
         }
     }
     let commands = apply_plainly_in_each_order(&mut pair).await;
-    // Inserts, updates, deletes; in the order of the tape, each by itself.
-    assert!(commands[0] <= 10, "{commands:?}");
+    // Inserts, updates, deletes, by two at a time, some of them perhaps tried again; in the order of the
+    // tape, each by itself.
+    assert!(commands[0] < 50, "{commands:?}");
     assert!(commands[1] > 500 && commands[2] > 500, "{commands:?}");
 }
 

@@ -115,7 +115,7 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     transactions: TransactionsArg,
-    /// How many transactions apply events to a database at the same time
+    /// How many transactions apply events to a database at the same time; with --resume always one
     #[arg(
         long,
         value_name = "N",
