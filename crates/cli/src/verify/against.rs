@@ -38,7 +38,7 @@ pub(super) fn run(args: &VerifyArgs, uri: &str, output: &OutputArgs) -> anyhow::
         return Ok(Exit::Interrupted);
     };
     report::print(&match output.format {
-        Format::Text => text(path, &compared),
+        Format::Text => text(path, &compared, "--limit"),
         Format::Json => json(path, &compared).to_string(),
     })?;
     Ok(if compared.is_same() { Exit::Done } else { Exit::Loss })
@@ -94,13 +94,13 @@ fn nothing(compared: &Comparison) -> Option<String> {
     })
 }
 
-/// What was found, for people.
-pub(crate) fn text(path: &Path, compared: &Comparison) -> String {
+/// What was found, for people; `more` is where they get a longer list.
+pub(crate) fn text(path: &Path, compared: &Comparison, more: &str) -> String {
     let mut lines = vec![headline(path, compared)];
     lines.extend(compared.listed.iter().map(|difference| format!("  {difference}")));
     let left = compared.differences.total() - compared.listed.len() as u64;
     if left > 0 {
-        lines.push(format!("  and {} more (--limit)", report::count(left)));
+        lines.push(format!("  and {} more ({more})", report::count(left)));
     }
     if compared.unknown > 0 {
         lines.push("not judged, as the tape does not say what must be there now:".to_owned());
