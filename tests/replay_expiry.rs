@@ -148,7 +148,8 @@ async fn nothing_of_a_base_expires_before_the_end() {
     set_monitor(&taped.to, false).await;
     taped.take_all().await;
     let replay = end(replay).expect_code(0);
-    let says = "kept 3 TTL indexes from firing, and put them right at the end";
+    let says = "kept 3 expiries (of TTL indexes or clustered collections) from firing, and put \
+                them right at the end";
     assert!(replay.stdout.contains(says), "{}", replay.stdout);
     taped.assert_same().await;
 }
@@ -204,7 +205,8 @@ async fn a_replay_that_is_stopped_or_fails_puts_right_what_it_held_back() {
 
     let replay = taped.begin(&["--drop", "--max-outage", "2s"]).await;
     let failed = end(replay).expect_code(1);
-    let says = "kept 3 TTL indexes from firing, and put them right";
+    let says =
+        "kept 3 expiries (of TTL indexes or clustered collections) from firing, and put them right";
     assert!(failed.stderr.contains(says), "{}", failed.stderr);
     taped.assert_put_right().await;
 }
@@ -216,7 +218,8 @@ async fn what_cannot_be_put_right_is_named_with_its_remedy() {
     let uri = taped.target.uri();
     let replay = ["replay", text(&taped.tape), &uri, "--speed", "max", "--base"];
     let text = run(&replay).expect_code(3).stdout;
-    let says = "kept 2 TTL indexes from firing, and put them right at the end";
+    let says = "kept 2 expiries (of TTL indexes or clustered collections) from firing, and put \
+                them right at the end";
     assert!(text.contains(says), "{text}");
     let says = "the TTL index ttl of shop.carts does not fire yet: ";
     assert!(text.contains(says), "{text}");

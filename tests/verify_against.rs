@@ -7,6 +7,7 @@
 
 mod at_the_end;
 mod differences;
+mod nothing;
 mod passes;
 mod same;
 mod unknown;

@@ -1,9 +1,11 @@
 //! Arguments that cannot be read: exit code 2, and the accepted forms.
 
+use changetape_tape::TapeWriter;
+use changetape_testkit::samples;
 use tempfile::tempdir;
 
 use super::SECRET;
-use crate::program::{run, text};
+use crate::program::{changetape, ran, run, text};
 
 #[test]
 fn arguments_that_cannot_be_read_are_refused_with_the_accepted_forms() {
@@ -81,4 +83,42 @@ fn a_connection_string_that_cannot_be_read_is_refused_without_its_password() {
             assert!(!tape.exists());
         }
     }
+}
+
+#[test]
+fn what_says_how_to_compare_a_database_is_refused_without_one() {
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("any.tape");
+    drop(TapeWriter::create(&tape, samples::metadata()).unwrap());
+    let flags: [(&[&str], &str); 7] = [
+        (&["--include", "shop"], "INCLUDE"),
+        (&["--exclude", "shop"], "EXCLUDE"),
+        (&["--map-ns", "shop=test"], "MAP_NS"),
+        (&["--limit", "5"], "LIMIT"),
+        (&["--start", "#1"], "START"),
+        (&["--end", "#1"], "END"),
+        (&["--cross-gaps"], "CROSS_GAPS"),
+    ];
+    for (flag, variable) in flags {
+        for more in [&[][..], &["--repair"]] {
+            let verify = ["verify", text(&tape)];
+            let refused = run(&[&verify[..], flag, more].concat()).expect_code(2);
+            let says = format!("{} says how to compare a database", flag[0]);
+            assert!(refused.sentence().starts_with(&says), "{}", refused.stderr);
+            assert_eq!((refused.stderr.lines().count(), refused.stdout.as_str()), (1, ""));
+            // Its variable may be meant for replays.
+            let mut verify = changetape(&[&verify[..], more].concat());
+            let value = flag.get(1).copied().unwrap_or("true");
+            verify.env(format!("CHANGETAPE_{variable}"), value);
+            ran(verify.output().unwrap()).expect_code(0);
+        }
+    }
+    // With a database none of them is one too many: it is only not there.
+    let against = ["--against", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1"];
+    for (flag, _) in flags {
+        run(&[&["verify", text(&tape)], &against[..], flag].concat()).expect_code(1);
+    }
+    let file = directory.path().join("uri");
+    std::fs::write(&file, against[1]).unwrap();
+    run(&["verify", text(&tape), "--uri-file", text(&file), "--limit", "5"]).expect_code(1);
 }

@@ -80,6 +80,11 @@ async fn what_differs_after_a_replay_is_named() {
     let told = run(&replay).expect_code(3).stdout;
     assert!(told.contains("replayed 21 events"), "{told}");
     assert!(told.contains("shop.orders: document \"stray\" is extra"), "{told}");
+
+    // Where more are listed is told by a name that the user can type.
+    orders.insert_many((100..160).map(|n| doc! {"_id": n})).await.unwrap();
+    let told = run(&replay).expect_code(3).stdout;
+    assert!(told.contains("  and 11 more (verify --against … --limit)"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

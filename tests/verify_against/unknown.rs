@@ -1,8 +1,10 @@
-//! What a tape does not say is not passed off as right, and not as wrong.
+//! What a tape does not say is not passed off as right, and not as wrong; what it does say of a
+//! document of which it knows no more, that it is there, is.
 
 use bson::{DateTime, doc};
 
 use super::*;
+use crate::by_hand::{Taped, define, delete, event, update};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something() {
@@ -32,7 +34,8 @@ async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something()
     assert_eq!(found["unknownDocuments"][0]["id"], "1", "{found}");
     assert_eq!(found["unknownDocuments"][0]["namespace"], "shop.stock", "{found}");
     let told = run(&["verify", text(&replayed.tape()), "--against", &source]).expect_code(0).stdout;
-    assert!(told.contains("1 document cannot be judged"), "{told}");
+    assert!(told.starts_with("nothing differs from what "), "{told}");
+    assert!(told.contains("but 1 document cannot be judged; compared 3 documents"), "{told}");
     assert!(told.contains("shop.stock: document 1"), "{told}");
 
     let client = replayed.source.client().unwrap();
@@ -45,12 +48,63 @@ async fn what_was_there_before_the_tape_is_judged_only_where_it_says_something()
     command(&client, "shop", doc! {"createIndexes": "stock", "indexes": [index]}).await;
     let found = verify(&replayed.tape(), &source, 3, &[]);
     let expected = [
+        "shop.stock document 1 missing",
         "shop.stock document 2 missing",
         "shop.stock document 3 extra",
         "shop.stock index n extra",
     ];
     assert_eq!(lines(&found), expected, "{found}");
-    assert_eq!(found["unknown"], 1, "{found}");
+    assert_eq!(found["unknown"], 0, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_update_has_changed_has_to_be_there() {
+    let mut events: Vec<_> = (0..30).map(|n| update("orders", n, doc! {"paid": true})).collect();
+    let description = doc! {"updatedFields": {"paid": true}, "removedFields": []};
+    let public = doc! {"documentKey": {"_id": "public"}, "updateDescription": description};
+    events.push(event("update", "orders", public));
+    let taped = Taped::of(&events);
+    let target = ReplicaSet::single().start().await.unwrap();
+    let uri = target.uri();
+    let nothing = verify(&taped.tape, &uri, 3, &[]);
+    let counted = ["missing", "documents", "collections", "unknown"].map(|name| &nothing[name]);
+    assert_eq!(counted, [32, 31, 0, 0], "{nothing}");
+    let first = ["shop.orders collection missing", "shop.orders document \"public\" missing"];
+    assert_eq!(lines(&nothing)[..2], first, "{nothing}");
+
+    let client = target.client().unwrap();
+    let orders = client.database("shop").collection::<Document>("orders");
+    orders.insert_many((0..30).map(|n| doc! {"_id": n})).await.unwrap();
+    orders.insert_one(doc! {"_id": "public"}).await.unwrap();
+    let there = verify(&taped.tape, &uri, 0, &[]);
+    let counted = ["documents", "collections", "unknown"].map(|name| &there[name]);
+    assert_eq!(counted, [0, 1, 31], "{there}");
+    let told = run(&["verify", text(&taped.tape), "--against", &uri]).expect_code(0).stdout;
+    assert!(told.contains("31 documents cannot be judged; compared 0 documents"), "{told}");
+    assert!(!told.contains("the database is what"), "{told}");
+
+    orders.delete_one(doc! {"_id": 7}).await.unwrap();
+    let found = verify(&taped.tape, &uri, 3, &[]);
+    assert_eq!(lines(&found), ["shop.orders document 7 missing"], "{found}");
+    // The index may have been there before the tape, and nobody knows what it makes of that one.
+    let index = doc! {"key": {"at": 1}, "name": "at", "expireAfterSeconds": 0};
+    command(&client, "shop", doc! {"createIndexes": "orders", "indexes": [index]}).await;
+    assert_eq!(verify(&taped.tape, &uri, 0, &[])["unknown"], 31);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_an_event_is_about_has_to_be_there() {
+    let kept = define("modify", "kept", doc! {"validationLevel": "off"});
+    let taped = Taped::of(&[delete("emptied", 1), kept]);
+    let target = ReplicaSet::single().start().await.unwrap();
+    let found = verify(&taped.tape, &target.uri(), 3, &[]);
+    let missing = ["shop.emptied collection missing", "shop.kept collection missing"];
+    assert_eq!(lines(&found), missing, "{found}");
+    let client = target.client().unwrap();
+    for name in ["emptied", "kept"] {
+        command(&client, "shop", doc! {"create": name}).await;
+    }
+    assert_eq!(verify(&taped.tape, &target.uri(), 0, &[])["collections"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

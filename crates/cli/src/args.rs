@@ -19,7 +19,10 @@ use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{
+    Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 
 /// Record MongoDB change streams and play them again.
 #[derive(Debug, Parser)]
@@ -41,6 +44,28 @@ pub(crate) struct Cli {
     pub(crate) output: OutputArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What clap has to say: help, or a mistake.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let given = command.try_get_matches_from_mut(std::env::args_os())?;
+        if let (Some(verify), Some(given)) =
+            (command.find_subcommand("verify"), given.subcommand_matches("verify"))
+            && let Some(flag) = verify::without_database(verify, given)
+        {
+            let sentence = format!(
+                "--{flag} says how to compare a database with the tape: give one with --against, \
+                 or leave it out\n"
+            );
+            return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, sentence));
+        }
+        Self::from_arg_matches(&given).map_err(|error| error.format(&mut command))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,8 +114,6 @@ pub(crate) struct InfoArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -79,22 +79,22 @@ impl Expiries {
     /// What is to be told, a sentence each.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
-        let indexes = |count| match count {
-            1 => "1 TTL index".to_owned(),
-            count => format!("{count} TTL indexes"),
+        let expiries = |count| match count {
+            1 => "1 expiry (of a TTL index or a clustered collection)".to_owned(),
+            count => format!("{count} expiries (of TTL indexes or clustered collections)"),
         };
         let mut sentences = Vec::new();
         if self.put_right > 0 {
             let them = if self.put_right == 1 { "it" } else { "them" };
             sentences.push(format!(
                 "kept {} from firing, and put {them} right at the end",
-                indexes(self.put_right)
+                expiries(self.put_right)
             ));
         }
         if self.held > 0 {
             sentences.push(format!(
                 "{} will not fire until a replay with --resume comes to the end",
-                indexes(self.held)
+                expiries(self.held)
             ));
         }
         sentences.extend(self.left.iter().map(|LeftHeld { expiry, reason }| {
@@ -116,12 +116,12 @@ mod tests {
     #[test]
     fn a_sentence_says_what_is_so_and_what_to_do() {
         let right = Expiries { put_right: 2, ..Expiries::default() };
-        assert_eq!(
-            right.sentences(),
-            ["kept 2 TTL indexes from firing, and put them right at the end"]
-        );
+        let says = "kept 2 expiries (of TTL indexes or clustered collections) from firing, and put \
+                    them right at the end";
+        assert_eq!(right.sentences(), [says]);
         let held = Expiries { held: 1, ..Expiries::default() };
-        let says = "1 TTL index will not fire until a replay with --resume comes to the end";
+        let says = "1 expiry (of a TTL index or a clustered collection) will not fire until a replay \
+                    with --resume comes to the end";
         assert_eq!(held.sentences(), [says]);
         let reason = "no".to_owned();
         let left = vec![LeftHeld { expiry: expiry(Some("at_1")), reason }];

@@ -19,8 +19,8 @@
 //! only where there are more than were found is the tape read again to tell which.
 //!
 //! A document that is changed before the tape has said what it was, or in the public form, is
-//! *unknown*: counted and named, never passed off as right. So is one that is missing and that a TTL
-//! index lets the server remove (`expiry`).
+//! *unknown*: counted and named, never passed off as right; but it has to be there. So is one that is
+//! missing and that the server may have removed by itself (`expiry`).
 //!
 //! Nobody may write to the database meanwhile. Not compared: UUIDs, the order of documents.
 

@@ -38,6 +38,7 @@ Examples:
   changetape replay orders.tape - --speed max --include shop.orders
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --dry-run
+  changetape replay orders.tape mongodb://localhost:27018 --speed 10x --verify
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
 the tape tells, or, with --verify, if the target is not what the tape says.")]

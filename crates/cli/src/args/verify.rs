@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use changetape_core::Position;
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{AtDamage, AtGap, Missing, NamespaceMap};
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command};
 
 use super::{FilterArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
 
 /// How many differences are listed, unless told otherwise.
 pub(super) const LISTED: usize = 50;
+
+/// Under which headings the flags stand that are of use only with a database to compare with.
+const AGAINST: [&str; 2] = ["Against a database", "Selection"];
 
 /// Check that a tape is as it was written, or that a database is as the tape says
 ///
@@ -20,7 +24,8 @@ pub(super) const LISTED: usize = 50;
 ///
 /// With --against, computes from the tape what every document that it tells of has to be after its
 /// last event, and compares a database with that, byte for byte; collections, options and indexes
-/// too. Nobody may write to the database meanwhile.
+/// too. Of a document that the tape tells of in part only, that it is there is compared. Nobody may
+/// write to the database meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,6 +33,7 @@ Examples:
   changetape verify orders.tape --repair
   changetape verify orders.tape --against mongodb://localhost:27018
   changetape verify orders.tape --against mongodb://localhost:27018 --map-ns shop=shop_test
+  changetape verify orders.tape --against mongodb://localhost:27018 --end '#1000'
 
 Exits with 3 if the tape is damaged, or, with --repair, if events were lost, or, with --against,
 if anything differs.")]
@@ -87,6 +93,20 @@ pub(crate) struct VerifyArgs {
     /// beginning
     #[arg(long, env = "CHANGETAPE_CROSS_GAPS", value_parser = parse::switch, help_heading = "Selection")]
     cross_gaps: bool,
+}
+
+/// The first flag on the command line that says how to compare a database, where none is given.
+/// A variable may have been set for other commands, which is no mistake; so clap's `requires`,
+/// which makes no difference between them, does not do.
+pub(super) fn without_database<'a>(verify: &'a Command, given: &ArgMatches) -> Option<&'a str> {
+    if ["against", "uri_file"].iter().any(|name| given.value_source(name).is_some()) {
+        return None;
+    }
+    let idle = |arg: &&Arg| {
+        arg.get_help_heading().is_some_and(|heading| AGAINST.contains(&heading))
+            && given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    verify.get_arguments().find(idle).and_then(Arg::get_long)
 }
 
 impl VerifyArgs {

@@ -1,7 +1,7 @@
 //! What is said of a replay at its end.
 
 use changetape_core::Seq;
-use changetape_replayer::{Ended, Extent, Skipped, Summary};
+use changetape_replayer::{Ended, Extent, Progress, Skipped, Summary};
 use changetape_tape::Gap;
 use serde_json::{Value, json};
 
@@ -218,6 +218,20 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
     })
 }
 
+/// How far a replay came that failed, for programs.
+pub(super) fn failed_json(progress: &Progress, error: &anyhow::Error) -> Value {
+    // Of one that did not begin, and of an empty range, there are no places to tell.
+    let has_begun = progress.start() < progress.end();
+    let place = |seq: Seq| has_begun.then_some(seq.get());
+    json!({
+        "ended": "failed",
+        "error": format!("{error:#}"),
+        "startSeq": place(progress.start()),
+        "endSeq": place(progress.end()),
+        "reachedSeq": place(progress.reached()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -313,5 +327,18 @@ mod tests {
             "verification": {"same": null, "notCompared": "the replay did not come to its end"},
         });
         assert_eq!(json(&summary, &Verification::Unfinished), expected);
+    }
+
+    #[test]
+    fn of_a_replay_that_did_not_begin_there_are_no_places() {
+        let error = anyhow::anyhow!("no").context("cannot");
+        let expected = json!({
+            "ended": "failed",
+            "error": "cannot: no",
+            "startSeq": null,
+            "endSeq": null,
+            "reachedSeq": null,
+        });
+        assert_eq!(failed_json(&Progress::default(), &error), expected);
     }
 }

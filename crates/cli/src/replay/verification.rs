@@ -65,7 +65,9 @@ impl Verification {
     /// For people.
     pub(super) fn text(&self) -> Option<String> {
         match self {
-            Self::Done(tape, compared) => Some(against::text(tape, compared)),
+            Self::Done(tape, compared) => {
+                Some(against::text(tape, compared, "verify --against … --limit"))
+            }
             _ => self.not_compared().map(|why| format!("not compared with the tape: {why}")),
         }
     }

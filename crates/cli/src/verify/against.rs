@@ -38,7 +38,7 @@ pub(super) fn run(args: &VerifyArgs, uri: &str, output: &OutputArgs) -> anyhow::
         return Ok(Exit::Interrupted);
     };
     report::print(&match output.format {
-        Format::Text => text(path, &compared),
+        Format::Text => text(path, &compared, "--limit"),
         Format::Json => json(path, &compared).to_string(),
     })?;
     Ok(if compared.is_same() { Exit::Done } else { Exit::Loss })
@@ -83,57 +83,74 @@ fn line(progress: Arc<VerifyProgress>) -> impl FnMut() -> Line + Send + 'static 
     }
 }
 
-/// What was found, for people.
-pub(crate) fn text(path: &Path, compared: &Comparison) -> String {
-    let mut lines = Vec::new();
-    let differences = compared.differences;
-    let what = format!(
-        "{} in {} after {}, in {}",
-        report::counted(compared.documents, "document"),
-        report::counted(compared.collections, "collection"),
-        report::events(compared.range.end.since(compared.range.start)),
-        report::duration(compared.elapsed),
-    );
-    if differences.total() == 0 {
-        lines.push(format!("the database is what {} says: compared {what}", path.display()));
-    } else {
-        lines.push(format!(
-            "the database differs from what {} says: {} missing, {} extra, {} different; \
-             compared {what}",
-            path.display(),
-            report::count(differences.missing),
-            report::count(differences.extra),
-            report::count(differences.different),
-        ));
-        lines.extend(compared.listed.iter().map(|difference| format!("  {difference}")));
-        let more = differences.total() - compared.listed.len() as u64;
-        if more > 0 {
-            lines.push(format!("  and {} more (--limit)", report::count(more)));
-        }
+/// Why nothing was compared, if nothing was.
+fn nothing(compared: &Comparison) -> Option<String> {
+    compared.says_nothing.then(|| match compared.range.end.since(compared.range.start) {
+        0 => "the tape has no event in this range".to_owned(),
+        events => format!(
+            "of what is selected the tape says nothing in this range ({})",
+            report::events(events)
+        ),
+    })
+}
+
+/// What was found, for people; `more` is where they get a longer list.
+pub(crate) fn text(path: &Path, compared: &Comparison, more: &str) -> String {
+    let mut lines = vec![headline(path, compared)];
+    lines.extend(compared.listed.iter().map(|difference| format!("  {difference}")));
+    let left = compared.differences.total() - compared.listed.len() as u64;
+    if left > 0 {
+        lines.push(format!("  and {} more ({more})", report::count(left)));
     }
     if compared.unknown > 0 {
-        lines.push(format!(
-            "{} cannot be judged: the tape does not say what {} must be",
-            report::counted(compared.unknown, "document"),
-            if compared.unknown == 1 { "it" } else { "they" },
-        ));
+        lines.push("not judged, as the tape does not say what must be there now:".to_owned());
         let named = compared.unknowns.iter();
         lines.extend(named.map(|it| format!("  {}: document {}", it.namespace, it.id)));
-        let more = compared.unknown - compared.unknowns.len() as u64;
-        if more > 0 {
-            lines.push(format!("  and {} more", report::count(more)));
+        let left = compared.unknown - compared.unknowns.len() as u64;
+        if left > 0 {
+            lines.push(format!("  and {} more", report::count(left)));
         }
     }
     lines.extend(compared.gaps.iter().map(|gap| format!("crossed a gap: {gap}")));
     lines.join("\n")
 }
 
+fn headline(path: &Path, compared: &Comparison) -> String {
+    if let Some(why) = nothing(compared) {
+        return format!("nothing was compared: {why}");
+    }
+    let path = path.display();
+    let what = format!(
+        "compared {} in {} after {}, in {}",
+        report::counted(compared.documents, "document"),
+        report::counted(compared.collections, "collection"),
+        report::events(compared.range.end.since(compared.range.start)),
+        report::duration(compared.elapsed),
+    );
+    let unknown = format!("{} cannot be judged", report::counted(compared.unknown, "document"));
+    let differences = compared.differences;
+    match (differences.total(), compared.unknown) {
+        (0, 0) => format!("the database is what {path} says: {what}"),
+        (0, _) => format!("nothing differs from what {path} says, but {unknown}; {what}"),
+        (_, n) => format!(
+            "the database differs from what {path} says: {} missing, {} extra, {} different{}; \
+             {what}",
+            report::count(differences.missing),
+            report::count(differences.extra),
+            report::count(differences.different),
+            if n > 0 { format!(", {unknown}") } else { String::new() },
+        ),
+    }
+}
+
 /// What was found, for programs.
 pub(crate) fn json(path: &Path, compared: &Comparison) -> Value {
     let unknown = |it: &changetape_replayer::verify::Unknown| json!({"namespace": it.namespace.to_string(), "id": it.id});
+    let why = nothing(compared);
     json!({
         "tape": path.display().to_string(),
-        "same": compared.is_same(),
+        "same": why.is_none().then(|| compared.is_same()),
+        "notCompared": why,
         "startSeq": compared.range.start.get(),
         "endSeq": compared.range.end.get(),
         "passes": compared.passes,

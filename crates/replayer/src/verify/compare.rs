@@ -32,6 +32,8 @@ pub(super) struct Comparing<'a> {
     present: BTreeMap<Namespace, u64>,
     /// Those that have more.
     crowded: BTreeSet<Namespace>,
+    /// What may have removed documents, by the collection's name in the database.
+    expiries: BTreeMap<Namespace, Expiry>,
 }
 
 impl<'a> Comparing<'a> {
@@ -40,8 +42,8 @@ impl<'a> Comparing<'a> {
         options: &'a VerifyOptions,
         comparison: Comparison,
     ) -> Self {
-        let (present, crowded) = (BTreeMap::new(), BTreeSet::new());
-        Self { target, options, comparison, present, crowded }
+        let (present, crowded, expiries) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { target, options, comparison, present, crowded, expiries }
     }
 
     /// Counts a pass, and says which it is.
@@ -69,7 +71,11 @@ impl<'a> Comparing<'a> {
         }
         for (recorded, ns, collection) in self.judged(collections) {
             let found = listing.take(&ns)?;
-            self.comparison.collections += 1;
+            self.comparison.says_nothing = false;
+            self.comparison.collections += u64::from(found.is_some());
+            let expiry = Expiry::of(&collection.definition, found.as_ref());
+            let expiry = expiry.map_err(|error| self.target.nonsense(&error))?;
+            self.expiries.insert(ns.clone(), expiry);
             let mut definition = collection.definition.clone();
             if let Some((on, options)) = definition.view() {
                 // A view follows what it is on; in another database it could not be played.
@@ -81,6 +87,7 @@ impl<'a> Comparing<'a> {
         let gone = collections.gone().filter(|ns| self.options.namespaces.matches(ns));
         let gone: Vec<_> = gone.map(|ns| self.options.map.target(ns)).collect();
         for ns in gone {
+            self.comparison.says_nothing = false;
             // Another one may have been given the name by a mapping; it is compared above.
             if listing.take(&ns)?.is_some() {
                 self.comparison.add(&ns, Subject::Collection, Found::Extra);
@@ -89,6 +96,8 @@ impl<'a> Comparing<'a> {
         // What else is in a database that a mapping leads into may be somebody else's.
         let emptied = collections.emptied().filter(|_| self.options.map.is_empty());
         for db in emptied {
+            let whole = Namespace::database(db);
+            self.comparison.says_nothing &= !self.options.namespaces.matches(&whole);
             let known = |ns: &Namespace| collections.iter().any(|(known, _)| known == ns);
             for coll in listing.in_database(db)?.keys() {
                 let ns = Namespace::collection(db, coll.as_str());
@@ -122,14 +131,8 @@ impl<'a> Comparing<'a> {
         found: Option<Listed>,
     ) -> Result<(), Error> {
         let Some(found) = found else {
-            if definition.kind.is_some() {
-                self.comparison.add(ns, Subject::Collection, Found::Missing);
-                return Ok(());
-            }
-            // Of one that was there before the tape, only what the tape says of it has to be there.
-            for (name, _) in definition.indexes.iter().filter(|(_, index)| index.is_some()) {
-                self.comparison.add(ns, Subject::Index(name.clone()), Found::Missing);
-            }
+            // Also one that was there before the tape: there are events about it.
+            self.comparison.add(ns, Subject::Collection, Found::Missing);
             return Ok(());
         };
         if definition.kind.is_some_and(|kind| kind != found.kind) {
@@ -186,8 +189,7 @@ impl<'a> Comparing<'a> {
             if collection.whole {
                 self.present.entry(ns.clone()).or_default();
             }
-            let expiry = Expiry::of(&collection.definition);
-            let expiry = expiry.map_err(|error| self.target.nonsense(&error))?;
+            let expiry = self.expiries.get(&ns).cloned().unwrap_or_default();
             let mut batch = Batch::default();
             for (key, state) in documents.of(collection.lineage) {
                 if batch.is_full() {
@@ -221,7 +223,7 @@ impl<'a> Comparing<'a> {
             let Some(state) = waiting.remove(key.as_slice()) else { return Ok(()) };
             there += 1;
             let found = match state {
-                State::Unknown => {
+                State::There | State::Unknown => {
                     comparison.add_unknown(ns, &key);
                     return Ok(());
                 }
@@ -247,13 +249,20 @@ impl<'a> Comparing<'a> {
             may.map_err(|error| target.nonsense(&error))
         };
         for (key, state) in waiting {
-            match state {
-                State::Is(document) if !may_have_expired(document)? => {
+            let may_be_gone = match state {
+                State::Gone => {
                     comparison.documents += 1;
-                    comparison.add(ns, Subject::Document(shown(key)), Found::Missing);
+                    continue;
                 }
-                State::Gone => comparison.documents += 1,
-                State::Is(_) | State::MayBe(_) | State::Unknown => comparison.add_unknown(ns, key),
+                State::Is(document) => may_have_expired(document)?,
+                State::There => expiry.may_have_removed_any(),
+                State::MayBe(_) | State::Unknown => true,
+            };
+            if may_be_gone {
+                comparison.add_unknown(ns, key);
+            } else {
+                comparison.documents += 1;
+                comparison.add(ns, Subject::Document(shown(key)), Found::Missing);
             }
         }
         Ok(())

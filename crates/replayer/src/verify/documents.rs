@@ -3,12 +3,16 @@
 //! | event | the document was known | it was not |
 //! | --- | --- | --- |
 //! | insert, replace | is the event's | is the event's |
-//! | update, with a diff | is what the diff makes of it | is not known |
+//! | update, with a diff | is what the diff makes of it | is there |
 //! | update, with a post-image | is the post-image | is the post-image |
-//! | update, public only | is not known any more | is not known |
+//! | update, public only | is there | is there |
+//! | a part of any of them | is there | is there |
 //! | delete | is gone | is gone |
 //! | drop of its collection | nothing is known, or expected | the same |
-//! | conversion to a capped collection | may be gone: the copy keeps what fits | is not known |
+//! | conversion to a capped collection | may be gone: the copy keeps what fits | may be there |
+//!
+//! Whatever an update says, and if it does not fit what was known (behind a gap): it changed a
+//! document, so that was there. What it has become is another matter.
 //!
 //! Of a collection whose content is known as a whole, what is gone needs no memory: whatever is
 //! not expected there is extra.
@@ -35,9 +39,11 @@ pub(super) enum State {
     Is(RawDocumentBuf),
     /// It is this, or was not kept when its collection was made a capped one.
     MayBe(RawDocumentBuf),
+    /// It is there; the tape does not say what it is.
+    There,
     /// It is not there.
     Gone,
-    /// The tape does not say.
+    /// The tape says neither.
     Unknown,
 }
 
@@ -62,7 +68,7 @@ impl State {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Is(document) | Self::MayBe(document) => document.as_bytes().len(),
-            Self::Gone | Self::Unknown => 0,
+            Self::There | Self::Gone | Self::Unknown => 0,
         }
     }
 }
@@ -133,12 +139,12 @@ impl Documents {
             return Ok(());
         }
         let state = match change.operation {
-            _ if change.is_fragment => State::Unknown,
             b"delete" if whole => {
                 self.forget(lineage);
                 return Ok(());
             }
             b"delete" => State::Gone,
+            _ if change.is_fragment => State::There,
             b"update" => self.updated(change, lineage)?,
             _ => {
                 let document = change.document;
@@ -159,12 +165,12 @@ impl Documents {
                 match UpdateDiff::from_raw(diff)?.apply(before) {
                     Ok(after) => State::Is(after),
                     // Behind a gap: the document was another one.
-                    Err(Error::DiffMismatch { .. }) => State::Unknown,
+                    Err(Error::DiffMismatch { .. }) => State::There,
                     Err(error) => return Err(error),
                 }
             }
             (None, Some(after), _) if self.post_images => State::Is(owned(after)?),
-            _ => State::Unknown,
+            _ => State::There,
         })
     }
 
@@ -178,8 +184,10 @@ impl Documents {
     /// A collection was made a capped one: what did not fit is gone.
     pub(super) fn convert(&mut self, lineage: Lineage) {
         for state in self.states.get_mut(&lineage).into_iter().flat_map(HashMap::values_mut) {
-            if let State::Is(document) = state {
-                *state = State::MayBe(std::mem::take(document));
+            match state {
+                State::Is(document) => *state = State::MayBe(std::mem::take(document)),
+                State::There => *state = State::Unknown,
+                State::MayBe(_) | State::Gone | State::Unknown => {}
             }
         }
     }

@@ -26,11 +26,14 @@ pub struct Comparison {
     pub passes: u64,
     /// Gaps that were crossed.
     pub gaps: Vec<Gap>,
-    /// Collections and views that were compared.
+    /// Whether the tape says nothing, in this part, of what was to be compared.
+    pub says_nothing: bool,
+    /// Collections and views that were compared, those that are not there aside.
     pub collections: u64,
     /// Documents that were compared.
     pub documents: u64,
-    /// Documents of which the tape does not say what they must be.
+    /// Documents that cannot be judged: the tape does not say what they must be, or whether they
+    /// must be there.
     pub unknown: u64,
     /// The first of them.
     pub unknowns: Vec<Unknown>,
@@ -57,7 +60,7 @@ pub struct Differences {
     pub different: u64,
 }
 
-/// A document of which the tape does not say what it must be.
+/// A document that cannot be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
     /// Its collection, as the database has it.
@@ -117,6 +120,7 @@ impl Comparison {
             range,
             passes: 0,
             gaps,
+            says_nothing: true,
             collections: 0,
             documents: 0,
             unknown: 0,

@@ -76,15 +76,29 @@ fn inserts_replaces_updates_and_deletes_make_a_document_known() {
 }
 
 #[test]
-fn what_the_tape_does_not_say_is_unknown() {
-    let unknown = Some(&State::Unknown);
-    assert_eq!(Known::of(false, false).update(2).state(), unknown);
+fn what_was_changed_is_there_also_where_the_tape_does_not_say_as_what() {
+    let there = Some(&State::There);
+    assert_eq!(Known::of(false, false).update(2).state(), there);
     // Where a gap lacks the insert, too.
-    assert_eq!(Known::of(true, false).update(2).state(), unknown);
-    assert_eq!(Known::of(true, false).insert().public().state(), unknown);
-    assert_eq!(Known::of(true, false).insert().public().update(2).state(), unknown);
-    let part = doc! {"splitEvent": {"fragment": 1, "of": 2}};
-    assert_eq!(Known::of(true, false).event("insert", part).state(), unknown);
+    assert_eq!(Known::of(true, false).update(2).state(), there);
+    assert_eq!(Known::of(true, false).insert().public().state(), there);
+    assert_eq!(Known::of(true, false).insert().public().update(2).state(), there);
+    // Behind a gap: what is known is a number, and this changes binary data.
+    let data = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1] };
+    let diff = doc! {"$v": 2, "diff": {"b": {"a": {"o": 0, "d": data}}}};
+    let unfit = doc! {"rawUpdateDescription": diff};
+    assert_eq!(Known::of(true, false).insert().event("update", unfit).state(), there);
+}
+
+#[test]
+fn a_part_of_an_event_says_whether_a_document_is_there() {
+    let part = || doc! {"splitEvent": {"fragment": 1, "of": 2}};
+    for operation in ["insert", "update", "replace"] {
+        let mut known = Known::of(true, false);
+        assert_eq!(known.insert().event(operation, part()).state(), Some(&State::There));
+    }
+    assert_eq!(Known::of(false, false).event("delete", part()).state(), Some(&State::Gone));
+    assert_eq!(Known::of(true, false).insert().event("delete", part()).state(), None);
 }
 
 #[test]
@@ -100,6 +114,10 @@ fn a_conversion_may_have_left_documents_behind() {
     assert_eq!(known.state(), Some(&State::MayBe(rawdoc! {"_id": 1, "a": 1})));
     // It was there to be changed.
     known.update(2).is(2);
+    let mut known = Known::of(false, false);
+    known.update(2).documents.convert(Lineage::new(HERE));
+    assert_eq!(known.state(), Some(&State::Unknown));
+    assert_eq!(known.public().state(), Some(&State::There));
 }
 
 #[test]
