@@ -4,6 +4,7 @@
 //! sentence it prints is checked for what a user needs to know.
 
 mod arguments;
+mod failed;
 mod source;
 mod tape;
 mod target;

@@ -68,7 +68,8 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     exit
 }
 
-fn exit_for(error: &anyhow::Error) -> Exit {
+/// The exit code that a failure gets.
+pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
     use changetape_deployment::Error as Deployment;
     use changetape_recorder::Error as Record;
     use changetape_replayer::Error as Replay;

@@ -24,7 +24,7 @@ use changetape_tape::TapeReader;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_for};
 use crate::{info, progress, report, signals};
 use verification::Verification;
 
@@ -52,19 +52,42 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let printing = job.sink == SinkAddress::Stdout;
     // Events on a terminal leave no place for a progress line among them.
     let quiet = output.quiet || (printing && io::stdout().is_terminal());
-    let (summary, verification) = job.play(&OutputArgs { quiet, ..output.clone() })?;
-    let text = match output.format {
+    let tell = |text: &str| {
+        if !printing {
+            report::print(text)?;
+        } else if !output.quiet {
+            // Stdout has the events; what is said about them must not end up among them.
+            // If stderr is closed, nobody wants to know.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+        anyhow::Ok(())
+    };
+    let asked = job.verify.is_some();
+    let unfinished = if asked { Verification::Unfinished } else { Verification::NotAsked };
+    let progress = Arc::new(Progress::default());
+    let played = job.play(&OutputArgs { quiet, ..output.clone() }, &progress);
+    let (summary, verification) = played.inspect_err(|error| {
+        if is_told(error, output) {
+            let more = [
+                ("delivered", progress.events().into()),
+                ("bytes", progress.bytes().into()),
+                ("verification", unfinished.json()),
+            ];
+            let json = summary::failed_json(&progress, error, more);
+            // Where that cannot be told, the failure itself is what matters.
+            let _ = tell(&json.to_string());
+        }
+    })?;
+    tell(&match output.format {
         Format::Text => summary::text(&summary, &verification),
         Format::Json => summary::json(&summary, &verification).to_string(),
-    };
-    if !printing {
-        report::print(&text)?;
-    } else if !output.quiet {
-        // Stdout has the events; what is said about them must not end up among them.
-        // If stderr is closed, nobody wants to know.
-        let _ = writeln!(io::stderr(), "{text}");
-    }
+    })?;
     exit(&summary, verification)
+}
+
+/// Whether programs are told how far a replay came that failed; a mistake of theirs began none.
+fn is_told(error: &anyhow::Error, output: &OutputArgs) -> bool {
+    output.format == Format::Json && exit_for(error) == Exit::Failed
 }
 
 /// Runs `changetape cat`.
@@ -79,7 +102,7 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     };
     // Events are all there is to see, unless they go somewhere else or something is amiss.
     let quiet = OutputArgs { quiet: true, ..output.clone() };
-    let (summary, verification) = job.play(&quiet)?;
+    let (summary, verification) = job.play(&quiet, &Arc::default())?;
     if summary.selected == 0 {
         tracing::info!("{}", summary::nothing(&summary));
     }
@@ -109,7 +132,11 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Plays the tape, then compares.
-    fn play(self, output: &OutputArgs) -> anyhow::Result<(Summary, Verification)> {
+    fn play(
+        self,
+        output: &OutputArgs,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<(Summary, Verification)> {
         if self.base.is_some() {
             self.sink.check_takes_base()?;
         }
@@ -129,9 +156,9 @@ impl Job<'_> {
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
             let sink = self.sink.open(self.sink_options).await?;
-            let progress = Arc::new(Progress::default());
             let speed = self.options.speed;
-            let shown = progress::show(output, line::line(Arc::clone(&progress), speed));
+            let shown = progress::show(output, line::line(Arc::clone(progress), speed));
+            let progress = Arc::clone(progress);
             let replay = Replay::new(tape, self.options, sink).with_base(base);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {

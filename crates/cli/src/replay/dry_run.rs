@@ -1,15 +1,17 @@
 //! `--dry-run`: what a replay would deliver, and how long it would take.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use changetape_replayer::sink::dry::{Counted, DryRun};
 use changetape_replayer::{Ended, Extent, ReplayOptions, Resume, SinkOptions, Speed, Summary};
 use serde_json::{Value, json};
 
 use super::summary::{
-    crossed_line, ended_json, hidden, inexact, inexact_json, nothing, skipped_json, skipped_line,
+    crossed_line, ended_json, failed_json, hidden, inexact, inexact_json, nothing, skipped_json,
+    skipped_line,
 };
-use super::{Job, exit};
+use super::{Job, exit, is_told};
 use crate::args::{Format, OutputArgs, ReplayArgs};
 use crate::exit::{Exit, Usage};
 use crate::{info, report};
@@ -39,7 +41,14 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         options: ReplayOptions { speed: Speed::Max, ..options },
         sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
     };
-    let (summary, not_asked) = job.play(output)?;
+    let progress = Arc::default();
+    let (summary, not_asked) = job.play(output, &progress).inspect_err(|error| {
+        if is_told(error, output) {
+            let json = failed_json(&progress, error, [("dryRun", true.into())]);
+            // Where that cannot be told, the failure itself is what matters.
+            let _ = report::print(&json.to_string());
+        }
+    })?;
     let counted = counted.counted();
     report::print(&match output.format {
         Format::Text => text(&summary, &counted, speed, &to),

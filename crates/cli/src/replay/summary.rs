@@ -1,7 +1,7 @@
 //! What is said of a replay at its end.
 
 use changetape_core::Seq;
-use changetape_replayer::{Ended, Extent, Skipped, Summary};
+use changetape_replayer::{Ended, Extent, Progress, Skipped, Summary};
 use changetape_tape::Gap;
 use serde_json::{Value, json};
 
@@ -218,6 +218,25 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
     })
 }
 
+/// How far a replay came that failed, and what more is known of it, for programs.
+pub(super) fn failed_json<const N: usize>(
+    progress: &Progress,
+    error: &anyhow::Error,
+    more: [(&str, Value); N],
+) -> Value {
+    // Of one that did not begin, and of an empty range, there are no places to tell.
+    let has_begun = progress.start() < progress.end();
+    let place = |seq: Seq| json!(has_begun.then_some(seq.get()));
+    let known = [
+        ("ended", "failed".into()),
+        ("error", format!("{error:#}").into()),
+        ("startSeq", place(progress.start())),
+        ("endSeq", place(progress.end())),
+        ("reachedSeq", place(progress.reached())),
+    ];
+    known.into_iter().chain(more).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -313,5 +332,19 @@ mod tests {
             "verification": {"same": null, "notCompared": "the replay did not come to its end"},
         });
         assert_eq!(json(&summary, &Verification::Unfinished), expected);
+    }
+
+    #[test]
+    fn of_a_replay_that_did_not_begin_there_are_no_places() {
+        let error = anyhow::anyhow!("no").context("cannot");
+        let expected = json!({
+            "ended": "failed",
+            "error": "cannot: no",
+            "startSeq": null,
+            "endSeq": null,
+            "reachedSeq": null,
+            "more": 1,
+        });
+        assert_eq!(failed_json(&Progress::default(), &error, [("more", 1.into())]), expected);
     }
 }
