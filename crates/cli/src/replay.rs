@@ -68,10 +68,12 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let played = job.play(&OutputArgs { quiet, ..output.clone() }, &progress);
     let (summary, verification) = played.inspect_err(|error| {
         if is_told(error, output) {
-            let mut json = summary::failed_json(&progress, error);
-            json["delivered"] = progress.events().into();
-            json["bytes"] = progress.bytes().into();
-            json["verification"] = unfinished.json();
+            let more = [
+                ("delivered", progress.events().into()),
+                ("bytes", progress.bytes().into()),
+                ("verification", unfinished.json()),
+            ];
+            let json = summary::failed_json(&progress, error, more);
             // Where that cannot be told, the failure itself is what matters.
             let _ = tell(&json.to_string());
         }

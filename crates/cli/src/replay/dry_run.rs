@@ -44,8 +44,7 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let progress = Arc::default();
     let (summary, not_asked) = job.play(output, &progress).inspect_err(|error| {
         if is_told(error, output) {
-            let mut json = failed_json(&progress, error);
-            json["dryRun"] = true.into();
+            let json = failed_json(&progress, error, [("dryRun", true.into())]);
             // Where that cannot be told, the failure itself is what matters.
             let _ = report::print(&json.to_string());
         }

@@ -218,18 +218,23 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
     })
 }
 
-/// How far a replay came that failed, for programs.
-pub(super) fn failed_json(progress: &Progress, error: &anyhow::Error) -> Value {
+/// How far a replay came that failed, and what more is known of it, for programs.
+pub(super) fn failed_json<const N: usize>(
+    progress: &Progress,
+    error: &anyhow::Error,
+    more: [(&str, Value); N],
+) -> Value {
     // Of one that did not begin, and of an empty range, there are no places to tell.
     let has_begun = progress.start() < progress.end();
-    let place = |seq: Seq| has_begun.then_some(seq.get());
-    json!({
-        "ended": "failed",
-        "error": format!("{error:#}"),
-        "startSeq": place(progress.start()),
-        "endSeq": place(progress.end()),
-        "reachedSeq": place(progress.reached()),
-    })
+    let place = |seq: Seq| json!(has_begun.then_some(seq.get()));
+    let known = [
+        ("ended", "failed".into()),
+        ("error", format!("{error:#}").into()),
+        ("startSeq", place(progress.start())),
+        ("endSeq", place(progress.end())),
+        ("reachedSeq", place(progress.reached())),
+    ];
+    known.into_iter().chain(more).collect()
 }
 
 #[cfg(test)]
@@ -338,7 +343,8 @@ mod tests {
             "startSeq": null,
             "endSeq": null,
             "reachedSeq": null,
+            "more": 1,
         });
-        assert_eq!(failed_json(&Progress::default(), &error), expected);
+        assert_eq!(failed_json(&Progress::default(), &error, [("more", 1.into())]), expected);
     }
 }
