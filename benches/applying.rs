@@ -7,7 +7,8 @@
 //! process of its own and into an empty server of its own. The loader sends statements of one kind
 //! unordered in batches of 1000 over some connections, whatever comes before what. A part of the
 //! operations is also applied one at a time, each by an `applyOps` command of its own, which is how
-//! `mongorestore --oplogReplay` applies them. All runs are shown.
+//! `mongorestore --oplogReplay` applies them. At the end a tape three times as long is replayed, for the
+//! memory that it takes. All runs are shown.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -82,6 +83,9 @@ async fn measure(events: u64, rounds: u64) -> Result<(), Error> {
         ratios.push(replayed.rate / best);
         cpu.push(replayed.cpu / replayed.server_cpu);
     }
+    mixed::make(events * 3).await?;
+    let longer = phase(&["replay"], events * 3).await?;
+    longer.show(rounds, "3 x tape");
     println!("\nreplay / the fastest loader of its round: {:.3} in the median", median(ratios));
     println!("replay / one applyOps at a time: {:.1} in the median", median(to_single));
     println!("CPU of the replayer / of its server: {:.3} in the median", median(cpu));
@@ -116,6 +120,9 @@ async fn phase(arguments: &[&str], events: u64) -> Result<Taken, Error> {
         .env(URI, target.uri())
         .stderr(Stdio::inherit())
         .output()?;
+    if !output.status.success() {
+        return Err(format!("{arguments:?} ended with {}", output.status).into());
+    }
     let text = String::from_utf8(output.stdout)?;
     let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let &[rate, cpu, memory] = figures.as_slice() else { return Err(text.into()) };
