@@ -21,6 +21,7 @@ use bson::raw::RawDocumentBuf;
 use changetape_core::Seq;
 use changetape_deployment::{Refusal, is_transient};
 
+use super::apply::changing;
 use super::error::{nonsense, not_done};
 use super::progress;
 use super::recorded::Transactions;
@@ -31,7 +32,7 @@ use super::settle::{MISSING, tell};
 use super::statement::Form;
 use super::target::{Broken, Steps, Trouble, Verdict};
 use super::window::{Group, Order, Regrouping, Rules, Window};
-use super::{Halt, MongodSink, Subject, changing, split};
+use super::{Halt, MongodSink, Subject, split};
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::{Divergence, Tally};
 use crate::{Error, Stop};
