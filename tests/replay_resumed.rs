@@ -127,6 +127,20 @@ async fn a_replay_goes_on_where_it_ended_and_with_nothing_else() {
     assert_eq!(again["delivered"], 0, "{again}");
 }
 
+/// What had nothing to apply was dealt with all the same: it may be dropped from the tape.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_selects_nothing_has_come_to_the_end() {
+    let (_source, directory) = recorded(7).await;
+    let tape = directory.path().join("shop.tape");
+    let target = ReplicaSet::single().start().await.unwrap();
+    let uri = target.uri();
+    let nothing = ["--include", "nothing.there"];
+    let told = run(&[&replay(&tape, &uri, "max")[..], &nothing].concat()).expect_code(0).json();
+    assert_eq!(told["delivered"], 0, "{told}");
+    assert!(told["endSeq"].as_i64().unwrap() > 1_000, "{told}");
+    assert_eq!(told["endSeq"], next(&target.client().unwrap()).await);
+}
+
 /// What is applied without keeping it makes what was kept before it untrue.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_without_it_makes_the_target_forget() {

@@ -180,6 +180,9 @@ impl Replay {
             );
             range.end = held_back;
         }
+        if resumes && ended == Ended::AtTheEnd {
+            self.sink.reach(range.end, stop)?;
+        }
         let reached = match ended {
             Ended::AtTheEnd => range.end,
             Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),

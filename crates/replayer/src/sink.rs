@@ -75,6 +75,16 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Everything before a place was dealt with, whether or not there was anything to deliver: a replay
+    /// that goes on later need not look at it.
+    ///
+    /// # Errors
+    /// If the sink cannot keep it.
+    fn reach(&mut self, next: Seq, stop: &Stop) -> Result<(), Error> {
+        let _ = (next, stop);
+        Ok(())
+    }
+
     /// Puts a tape's base in place, before the first event is delivered.
     ///
     /// # Errors

@@ -224,6 +224,16 @@ impl Sink for MongodSink {
         Ok(next)
     }
 
+    fn reach(&mut self, next: Seq, stop: &Stop) -> Result<(), Error> {
+        if self.progress.as_ref().is_none_or(|progress| progress.next() >= Some(next)) {
+            return Ok(());
+        }
+        match self.keep(Some(next), stop, next) {
+            Err(Halt::Failed(error)) => Err(error),
+            Ok(()) | Err(Halt::Stopped) => Ok(()),
+        }
+    }
+
     fn start_over(&mut self, coverage: &Coverage, from: Seq, stop: &Stop) -> Result<(), Error> {
         match progress::forget(&mut self.target, coverage, stop) {
             Ok(held) => {

@@ -16,6 +16,7 @@
 //! applied as other events are, and told as *torn*.
 
 use std::collections::BTreeSet;
+use std::convert::identity;
 
 use bson::raw::RawDocumentBuf;
 use changetape_core::Seq;
@@ -37,11 +38,9 @@ use crate::page::{LongTransaction, Outgoing};
 use crate::summary::{Divergence, Tally};
 use crate::{Error, Stop};
 
-/// `OperationNotSupportedInTransaction`: a write to a capped collection, for one.
-const NOT_IN_TRANSACTION: i32 = 263;
-
-/// `TransactionTooLargeForCache`.
-const TOO_LARGE: i32 = 388;
+/// What no transaction takes: `OperationNotSupportedInTransaction`, which a write to a capped collection
+/// is, for one, and `TransactionTooLargeForCache`.
+const IMPOSSIBLE: [i32; 2] = [263, 388];
 
 /// The events of one transaction.
 #[derive(Debug)]
@@ -272,7 +271,9 @@ impl Attempt<'_> {
         }
         if let Some(progress) = progress {
             let kept = match steps.run(progress::DATABASE, progress.clone()) {
-                Err(Broken::Failed(error)) if !is_transient(&error) => Err(steps.words(error)),
+                Err(Broken::Failed(error)) if !is_transient(&error) => {
+                    Err(steps.refusal(error).map_or_else(identity, |refusal| refusal.to_string()))
+                }
                 reply => progress::is_kept(&reply?),
             };
             if let Err(reason) = kept {
@@ -330,6 +331,15 @@ impl Attempt<'_> {
         }
     }
 
+    /// What a refusal means.
+    fn refused(&self, at: Subject, refusal: Refusal) -> Outcome {
+        match self.care {
+            _ if IMPOSSIBLE.contains(&refusal.code) => Outcome::Impossible(refusal.to_string()),
+            Care::Grouped => Outcome::Look,
+            Care::OneByOne => Outcome::Refused(at, refusal),
+        }
+    }
+
     fn execute_group(
         &mut self,
         group: &mut Group,
@@ -346,21 +356,27 @@ impl Attempt<'_> {
             Ok(command) => command,
             Err(error) => return Ok(Some(Outcome::Failed(Error::event(first.seq)(error).into()))),
         };
-        let answer = steps.run(&group.namespace.db, command)?;
+        let answer = match steps.run(&group.namespace.db, command) {
+            Err(Broken::Failed(error)) if !is_transient(&error) => {
+                return Ok(Some(match steps.refusal(error) {
+                    Ok(refusal) => self.refused(first, refusal),
+                    Err(reason) => Outcome::Impossible(reason),
+                }));
+            }
+            answer => answer?,
+        };
         let Some(reply) = Reply::read(&answer) else {
             let error = nonsense(self.hosts, &first, &answer);
             return Ok(Some(Outcome::Failed(error.into())));
         };
         if let Some(error) = reply.first_error() {
-            let is_taken = group.run.is_insert() && error.is_taken_id();
-            return Ok(Some(match self.care {
-                _ if is_taken => Outcome::Taken,
-                Care::Grouped => Outcome::Look,
-                Care::OneByOne if [NOT_IN_TRANSACTION, TOO_LARGE].contains(&error.refusal.code) => {
-                    Outcome::Impossible(error.refusal.to_string())
-                }
-                Care::OneByOne => Outcome::Refused(first, error.refusal.clone()),
-            }));
+            if group.run.is_insert() && error.is_taken_id() {
+                return Ok(Some(Outcome::Taken));
+            }
+            let at = group.run.planned().get(error.index);
+            let at = at.and_then(|planned| events.get(planned.event)).map(Subject::of);
+            let at = at.transpose().ok().flatten().flatten().unwrap_or(first);
+            return Ok(Some(self.refused(at, error.refusal.clone())));
         }
         let (planned, ns) = (group.run.planned(), &group.namespace);
         let missing = tell(planned, &reply, ns, &mut self.form, &mut self.told);

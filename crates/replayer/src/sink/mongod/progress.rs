@@ -15,7 +15,7 @@
 //! the same time do not undo each other's work: one of them ends. A replay that does not go on forgets
 //! it, as it is no longer true then.
 
-use bson::raw::{RawBson, RawDocumentBuf};
+use bson::raw::{RawArrayBuf, RawBson, RawDocumentBuf};
 use bson::{Document, cstr, rawdoc};
 use changetape_core::{Namespace, Seq};
 
@@ -81,18 +81,29 @@ impl Kept {
 
     /// The command that keeps it, or what is `held` as well, to be run in a transaction.
     pub(super) fn command(&self, next: Option<Seq>, held: Option<&Held>) -> RawDocumentBuf {
+        self.change(next, held, &[self.next])
+    }
+
+    /// The same, where what is there is one of these.
+    fn change(
+        &self,
+        next: Option<Seq>,
+        held: Option<&Held>,
+        expected: &[Option<Seq>],
+    ) -> RawDocumentBuf {
         let number = |seq: Seq| seq.get().cast_signed();
-        let mut query = rawdoc! {"_id": &*self.coverage.tape};
         let mut set = rawdoc! {"covers": &*self.coverage.covers};
         if let Some(next) = next {
             set.append(cstr!("next"), number(next));
-            // A command whose answer was lost finds its own work.
-            let known = self.next.map_or(RawBson::Null, |known| number(known).into());
-            query.append(cstr!("next"), rawdoc! {"$in": [known, number(next)]});
         }
         if let Some(held) = held {
             set.append(cstr!("held"), held.to_array());
         }
+        let mut there = RawArrayBuf::new();
+        for seq in expected {
+            there.push(seq.map_or(RawBson::Null, |seq| number(seq).into()));
+        }
+        let query = rawdoc! {"_id": &*self.coverage.tape, "next": {"$in": there}};
         let is_new = self.next.is_none();
         let update = rawdoc! {"q": query, "u": {"$set": set}, "upsert": is_new};
         rawdoc! {"update": COLLECTION, "updates": [update]}
@@ -106,7 +117,8 @@ impl Kept {
         held: Option<&Held>,
         stop: &Stop,
     ) -> Result<Result<(), String>, Trouble> {
-        let mut command = self.command(next, held);
+        // Sent again since its answer was lost, it finds its own work.
+        let mut command = self.change(next, held, &[self.next, next.or(self.next)]);
         command.append(cstr!("writeConcern"), majority());
         let reply = target.write(DATABASE, &command, stop)?;
         let kept = is_kept(&reply);
@@ -142,8 +154,20 @@ pub(super) fn forget(
     let mut command = rawdoc! {"findAndModify": COLLECTION, "query": {"_id": &*coverage.tape}};
     command.append(cstr!("remove"), true);
     command.append(cstr!("writeConcern"), majority());
+    if let Some(number) = target.next_transaction() {
+        // Sent again since its answer was lost, it has the same answer.
+        command.append(cstr!("txnNumber"), number);
+    }
     match target.write(DATABASE, &command, stop) {
-        Ok(reply) => Ok(reply.get_document("value").map(held).unwrap_or_default()),
+        Ok(reply) => {
+            let held = reply.get_document("value").map(held).unwrap_or_default();
+            for expiry in held.expiries() {
+                // For whoever kills the replay.
+                let seconds = expiry.seconds;
+                tracing::info!("{expiry} does not fire now; its expireAfterSeconds was {seconds}");
+            }
+            Ok(held)
+        }
         // Whoever may not write there keeps nothing there either.
         Err(Trouble::Refused(refusal)) if refusal.code == UNAUTHORIZED => Ok(Held::default()),
         Err(trouble) => Err(trouble),

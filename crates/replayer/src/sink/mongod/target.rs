@@ -252,13 +252,19 @@ impl Target {
                 since.checked_add(self.max_outage).filter(|_| patience == Patience::Bounded);
             self.answered.set(None);
             let attempted = attempt(self, Wait { limit, stop });
-            // It was there until then, unless that goes on and on.
-            let answered = self.answered.take().filter(|_| begun_anew < LOST_AT_MOST);
-            if answered.is_some() {
-                begun_anew += 1;
-                outage = None;
-            }
-            let started = answered.unwrap_or(started);
+            let answered = self.answered.take();
+            let conflicts = matches!(
+                &attempted, Attempt::Failed(error) if error_code(error) == Some(WRITE_CONFLICT)
+            );
+            // It was there until the last answer, unless that goes on and on.
+            let started = match answered {
+                Some(answered) if !conflicts && begun_anew < LOST_AT_MOST => {
+                    begun_anew += 1;
+                    outage = None;
+                    answered
+                }
+                _ => started,
+            };
             let cause = match attempted {
                 Attempt::Stopped => return Err(Trouble::Stopped),
                 Attempt::Answered(answer) => {
@@ -270,7 +276,8 @@ impl Target {
                 }
                 Attempt::Refused(refusal) => return Err(Trouble::Refused(refusal)),
                 Attempt::Away(cause) => cause,
-                Attempt::Failed(error) if error_code(&error) == Some(WRITE_CONFLICT) => {
+                Attempt::Failed(error) if conflicts => {
+                    outage = None;
                     let source = self.deployment.explain(error, "apply events");
                     let (since, told) = conflict.get_or_insert((started, false));
                     let waited = since.elapsed();

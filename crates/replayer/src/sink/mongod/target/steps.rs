@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bson::Document;
 use bson::raw::RawDocumentBuf;
-use changetape_deployment::{error_code, is_transient};
+use changetape_deployment::{self as deployment, Refusal, error_code, is_transient};
 use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 
@@ -56,7 +56,7 @@ impl Steps<'_> {
                 Ok(reply)
             }
             Attempt::Failed(error) => {
-                if error_code(&error).is_some() {
+                if error_code(&error).is_some() && self.target.answered.get().is_some() {
                     self.target.answered.set(Some(Instant::now()));
                 }
                 Err(Broken::Failed(error))
@@ -66,9 +66,12 @@ impl Steps<'_> {
         }
     }
 
-    /// What the server says, in words.
-    pub(in crate::sink::mongod) fn words(&self, error: Error) -> String {
-        self.target.words(error)
+    /// What the server says to a command that waiting does not help.
+    pub(in crate::sink::mongod) fn refusal(&self, error: Error) -> Result<Refusal, String> {
+        match self.target.deployment.explain(error, "apply a transaction") {
+            deployment::Error::Refused { refusal, .. } => Ok(refusal),
+            error => Err(error.to_string()),
+        }
     }
 
     fn abort(mut self) {

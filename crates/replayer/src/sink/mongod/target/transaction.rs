@@ -12,8 +12,9 @@ use futures_util::future::join_all;
 use mongodb::ClientSession;
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::WriteConcern;
+use tokio::time::timeout;
 
-use super::{Attempt, MAJORITY_WAIT, Patience, Target, Trouble, Wait};
+use super::{Attempt, MAJORITY_WAIT, Patience, STOP_GRACE, Target, Trouble, Wait};
 use crate::Stop;
 
 /// `NoSuchTransaction`: the server has ended it.
@@ -90,7 +91,12 @@ impl Target {
             let executed = async { executed.await.into_iter().collect::<Result<(), _>>() };
             match target.runtime.block_on(wait.for_answer(executed)) {
                 Attempt::Answered(()) => {}
-                attempt => return attempt,
+                attempt => {
+                    // Whatever it holds may be what another waits for.
+                    let set_back = join_all(stages.iter_mut().map(Stage::set_back));
+                    target.runtime.block_on(set_back);
+                    return attempt;
+                }
             }
             let all = stages.iter().all(Stage::is_accepted);
             let ended = join_all(stages.iter_mut().map(|stage| stage.end(all)));
@@ -138,6 +144,17 @@ impl Stage {
                 Ok(())
             }
             Err(error) => self.begin_again(ended, error),
+        }
+    }
+
+    /// Gives up what was executed and is not to be committed yet.
+    async fn set_back(&mut self) {
+        match std::mem::take(self) {
+            Self::Executed(mut session, _, ended) => {
+                let _ = timeout(STOP_GRACE, session.abort_transaction().into_future()).await;
+                *self = Self::NotBegun(ended);
+            }
+            stage => *self = stage,
         }
     }
 
