@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use bson::raw::{RawArrayBuf, RawDocumentBuf};
 use bson::{doc, rawdoc};
+use changetape_benches::arguments::Arguments;
 use changetape_benches::{Error, median, mixed, process};
 use changetape_core::{OperationType, Seq};
 use changetape_replayer::{Replay, ReplayOptions, SinkAddress, SinkOptions, Speed, Stop};
@@ -36,22 +37,17 @@ const BATCH: usize = 1000;
 const SAMPLE: i64 = 64;
 
 fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, otherwise: u64| -> Result<u64, Error> {
-        Ok(value(name).map_or(Ok(otherwise), |text| text.parse())?)
-    };
-    let events = number("--events", 388_000)?;
+    let arguments = Arguments::given();
+    let events = arguments.or("--events", 388_000)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    match value("--phase").as_deref() {
+    match arguments.text("--phase") {
         Some("replay") => replay(&runtime, &mixed::tape(events)),
         Some("apply-ops") => runtime.block_on(apply_ops(&mixed::tape(events))),
-        Some("load") => runtime.block_on(load(&mixed::tape(events), number("--connections", 1)?)),
+        Some("load") => {
+            runtime.block_on(load(&mixed::tape(events), arguments.or("--connections", 1)?))
+        }
         Some(other) => Err(format!("no phase {other}").into()),
-        None => runtime.block_on(measure(events, number("--rounds", 3)?)),
+        None => runtime.block_on(measure(events, arguments.or("--rounds", 3)?)),
     }
 }
 

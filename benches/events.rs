@@ -4,6 +4,7 @@
 //! that a tape holds, is kept under `target/bench-events/`: the documents' BSON, one after the
 //! other. Delete the file to have it made again.
 
+pub mod arguments;
 pub mod mixed;
 pub mod process;
 

@@ -15,11 +15,12 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bson::raw::{RawDocument, RawDocumentBuf};
+use changetape_benches::arguments::Arguments;
 use changetape_benches::{Error, median, process, recorded, token_after};
 use changetape_core::{Arrival, Position, Seq};
 use changetape_tape::{Batch, Codec, TapeReader, TapeWriter};
@@ -32,18 +33,14 @@ const BATCH: usize = 1000;
 const SHORT: u64 = 10_000_000;
 
 fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let dir = value("--dir").map_or_else(std::env::temp_dir, PathBuf::from);
-    let rate: f64 = value("--rate").as_deref().unwrap_or("inf").parse()?;
-    if let Some(phase) = value("--phase") {
-        return run_phase(&phase, &dir, value("--bytes").ok_or("no --bytes")?.parse()?, rate);
+    let arguments = Arguments::given();
+    let dir = arguments.or("--dir", std::env::temp_dir())?;
+    let rate = arguments.or("--rate", f64::INFINITY)?;
+    if let Some(phase) = arguments.text("--phase") {
+        return run_phase(phase, &dir, arguments.required("--bytes")?, rate);
     }
-    let gigabytes: f64 = value("--gigabytes").as_deref().unwrap_or("1").parse()?;
-    let rounds: usize = value("--rounds").as_deref().unwrap_or("3").parse()?;
+    let gigabytes = arguments.or("--gigabytes", 1.0)?;
+    let rounds = arguments.or("--rounds", 3)?;
     // Made once, before anything is timed.
     let events = recorded()?;
     let average = events.iter().map(|event| event.as_bytes().len()).sum::<usize>() / events.len();

@@ -10,12 +10,13 @@
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{Document, Timestamp, doc};
+use changetape_benches::arguments::Arguments;
 use changetape_benches::{Error, median};
 use changetape_core::ClusterTime;
 use changetape_deployment::Deployment;
@@ -32,30 +33,21 @@ const LOOK: Duration = Duration::from_millis(1);
 const URI: &str = "CHANGETAPE_BENCH_URI";
 
 fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, otherwise: u64| -> Result<u64, Error> {
-        Ok(value(name).map_or(Ok(otherwise), |text| text.parse())?)
-    };
-    let events = number("--events", 300_000)?;
+    let arguments = Arguments::given();
+    let events = arguments.or("--events", 300_000)?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        match value("--phase").as_deref() {
-            Some("read") => read(since(&value)?, events).await,
+        match arguments.text("--phase") {
+            Some("read") => read(arguments.required("--since")?, events).await,
             Some(phase @ ("record" | "quiet")) => {
-                let path = value("--tape").ok_or("no --tape")?;
-                record_onto(Path::new(&path), since(&value)?, events, phase == "record").await
+                let path: PathBuf = arguments.required("--tape")?;
+                record_onto(&path, arguments.required("--since")?, events, phase == "record").await
             }
             Some(other) => Err(format!("no phase {other}").into()),
-            None => measure(events, number("--rounds", 5)?, number("--quiet", 30)?).await,
+            None => {
+                measure(events, arguments.or("--rounds", 5)?, arguments.or("--quiet", 30)?).await
+            }
         }
     })
-}
-
-fn since(value: &impl Fn(&str) -> Option<String>) -> Result<ClusterTime, Error> {
-    Ok(value("--since").ok_or("no --since")?.parse()?)
 }
 
 async fn measure(events: u64, rounds: u64, quiet: u64) -> Result<(), Error> {

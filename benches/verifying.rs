@@ -13,6 +13,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use changetape_benches::arguments::Arguments;
 use changetape_benches::{Error, median, mixed, process};
 use changetape_core::{NamespaceFilter, Seq};
 use changetape_deployment::Deployment;
@@ -27,22 +28,15 @@ use changetape_testkit::ReplicaSet;
 const URI: &str = "CHANGETAPE_BENCH_URI";
 
 fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, otherwise: u64| -> Result<u64, Error> {
-        Ok(value(name).map_or(Ok(otherwise), |text| text.parse())?)
-    };
-    let events = number("--events", 388_000)?;
+    let arguments = Arguments::given();
+    let events = arguments.or("--events", 388_000)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    match value("--phase").as_deref() {
+    match arguments.text("--phase") {
         Some("replay") => replay(&runtime, events),
         Some("scan") => scan(events),
         Some("verify") => runtime.block_on(verify(events)),
         Some(other) => Err(format!("no phase {other}").into()),
-        None => runtime.block_on(measure(events, number("--rounds", 5)?)),
+        None => runtime.block_on(measure(events, arguments.or("--rounds", 5)?)),
     }
 }
 
