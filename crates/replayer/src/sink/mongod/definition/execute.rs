@@ -7,7 +7,7 @@ use changetape_core::Namespace;
 use super::{Check, Definition};
 use crate::Stop;
 use crate::sink::mongod::reply::whole;
-use crate::sink::mongod::target::{Target, Trouble};
+use crate::sink::mongod::target::{Target, Trouble, majority};
 
 /// `NamespaceNotFound`.
 const NAMESPACE_NOT_FOUND: i32 = 26;
@@ -94,11 +94,9 @@ fn convert(
     }
     let size = copy.get_document("options").ok().and_then(|options| whole(options.get("size")?));
     let name = |ns: &Namespace| ns.coll.clone().unwrap_or_default();
-    let concern = || rawdoc! {"w": "majority"};
-    let convert: RawDocumentBuf =
-        rawdoc! {"convertToCapped": name(to), "size": size.unwrap_or(0), "writeConcern": concern()};
+    let convert: RawDocumentBuf = rawdoc! {"convertToCapped": name(to), "size": size.unwrap_or(0), "writeConcern": majority()};
     target.define(&to.db, &convert, stop)?;
-    let drop = rawdoc! {"drop": name(ns), "writeConcern": concern()};
+    let drop = rawdoc! {"drop": name(ns), "writeConcern": majority()};
     target.define(&ns.db, &drop, stop)?;
     Ok(Found::AsExpected)
 }

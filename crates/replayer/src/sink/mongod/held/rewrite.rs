@@ -22,11 +22,12 @@ impl Held {
         match field(description.as_bytes(), EXPIRY)?.and_then(seconds) {
             Some(seconds) if is_clustered && !is_series => {
                 self.hold(ns, None, seconds);
-                let mut writer = DocumentWriter::new();
-                copy(&mut writer, description.as_bytes(), |element| {
-                    element.name != EXPIRY.as_bytes()
-                })?;
-                writer.finish()
+                rewritten(description, |writer, element| {
+                    if element.name != EXPIRY.as_bytes() {
+                        writer.element(element);
+                    }
+                    Ok(())
+                })
             }
             _ => Ok(description.to_owned()),
         }
@@ -39,30 +40,38 @@ impl Held {
         ns: &Namespace,
         present: &[Document],
     ) -> Result<RawDocumentBuf, Error> {
-        let mut writer = DocumentWriter::new();
-        for element in raw::elements(WHAT, description.as_bytes())? {
-            let element = element?;
+        rewritten(description, |writer, element| {
             let Some(indexes) = element.array().filter(|_| element.name == b"indexes") else {
                 writer.element(element);
-                continue;
+                return Ok(());
             };
             writer.open(kind::ARRAY, element.name);
             for index in raw::elements(WHAT, indexes)? {
-                let index = index?;
-                match (text(index.value, "name")?, fires_after(index.value)?) {
-                    (Some(name), Some(seconds)) => {
-                        let fires = present.iter().any(|it| is(it, &name) && fires(it));
-                        writer.open(kind::DOCUMENT, index.name);
-                        copy_held(&mut writer, index.value, fires)?;
-                        writer.close();
-                        self.hold(ns, Some(name), seconds);
-                    }
-                    _ => writer.element(index),
-                }
+                self.create_index(writer, index?, ns, present)?;
             }
             writer.close();
-        }
-        writer.finish()
+            Ok(())
+        })
+    }
+
+    fn create_index(
+        &mut self,
+        writer: &mut DocumentWriter,
+        index: Element<'_>,
+        ns: &Namespace,
+        present: &[Document],
+    ) -> Result<(), Error> {
+        let (Some(name), Some(seconds)) = (text(index.value, "name")?, fires_after(index.value)?)
+        else {
+            writer.element(index);
+            return Ok(());
+        };
+        let fires = present.iter().any(|it| is(it, &name) && fires(it));
+        writer.open(kind::DOCUMENT, index.name);
+        copy_held(writer, index.value, fires)?;
+        writer.close();
+        self.hold(ns, Some(name), seconds);
+        Ok(())
     }
 
     /// Holds the expiry to which something is modified, where the target has these indexes
@@ -73,9 +82,7 @@ impl Held {
         ns: &Namespace,
         present: &[Document],
     ) -> Result<RawDocumentBuf, Error> {
-        let mut writer = DocumentWriter::new();
-        for element in raw::elements(WHAT, description.as_bytes())? {
-            let element = element?;
+        rewritten(description, |writer, element| {
             match (element.name, element.document()) {
                 (name, _) if name == EXPIRY.as_bytes() => {
                     match seconds(element) {
@@ -86,12 +93,12 @@ impl Held {
                     writer.string(EXPIRY.as_bytes(), b"off");
                 }
                 (b"index", Some(change)) => {
-                    self.modify_index(&mut writer, element, change, ns, present)?;
+                    self.modify_index(writer, element, change, ns, present)?;
                 }
                 _ => writer.element(element),
             }
-        }
-        writer.finish()
+            Ok(())
+        })
     }
 
     fn modify_index(
@@ -174,25 +181,28 @@ pub(super) fn is(index: &Document, name: &str) -> bool {
 /// Copies an index, or a change of one, without its expiry; with the longest one if the target's
 /// `fires`.
 fn copy_held(writer: &mut DocumentWriter, index: &[u8], fires: bool) -> Result<(), Error> {
-    copy(writer, index, |element| element.name != EXPIRY.as_bytes())?;
+    for element in raw::elements(WHAT, index)? {
+        let element = element?;
+        if element.name != EXPIRY.as_bytes() {
+            writer.element(element);
+        }
+    }
     if fires {
         writer.int32(EXPIRY.as_bytes(), LONGEST);
     }
     Ok(())
 }
 
-fn copy(
-    writer: &mut DocumentWriter,
-    document: &[u8],
-    which: impl Fn(&Element<'_>) -> bool,
-) -> Result<(), Error> {
-    for element in raw::elements(WHAT, document)? {
-        let element = element?;
-        if which(&element) {
-            writer.element(element);
-        }
+/// A document made of another, whose fields `put` writes as they are to be.
+fn rewritten<'a>(
+    document: &'a RawDocument,
+    mut put: impl FnMut(&mut DocumentWriter, Element<'a>) -> Result<(), Error>,
+) -> Result<RawDocumentBuf, Error> {
+    let mut writer = DocumentWriter::with_capacity(document.as_bytes().len());
+    for element in raw::elements(WHAT, document.as_bytes())? {
+        put(&mut writer, element?)?;
     }
-    Ok(())
+    writer.finish()
 }
 
 /// Whether a description has an expiry, be it of an index.
@@ -223,14 +233,14 @@ pub(in crate::sink::mongod) fn describe(
     event: &ChangeEvent<'_>,
     description: &RawDocument,
 ) -> Result<ChangeEvent<'static>, Error> {
-    let mut writer = DocumentWriter::with_capacity(event.as_bytes().len());
-    for element in raw::elements(WHAT, event.as_bytes())? {
-        match element? {
-            Element { name: name @ b"operationDescription", .. } => {
+    let event = rewritten(event.as_raw(), |writer, element| {
+        match element.name {
+            name @ b"operationDescription" => {
                 writer.value(kind::DOCUMENT, name, description.as_bytes());
             }
-            element => writer.element(element),
+            _ => writer.element(element),
         }
-    }
-    writer.finish().map(ChangeEvent::from)
+        Ok(())
+    });
+    event.map(ChangeEvent::from)
 }
