@@ -146,6 +146,8 @@ fn it_finds_what_cannot_be_played() {
     let collision = taped.run("null:", &["--dry-run", "--map-ns", "shop.orders=shop.a"]);
     let collision = collision.expect_code(1);
     assert!(collision.sentence().contains("would both be played into"), "{}", collision.stderr);
+    let nowhere = taped.run("mongodb://", &["--dry-run"]).expect_code(2);
+    assert!(nowhere.sentence().contains("connection string"), "{}", nowhere.stderr);
     let resumed = taped.run(NOWHERE, &["--dry-run", "--resume"]).expect_code(2);
     assert!(resumed.sentence().contains("what --resume goes on with"), "{}", resumed.stderr);
 }

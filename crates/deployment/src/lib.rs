@@ -27,4 +27,4 @@ pub use error::{Error, Refusal};
 pub use explain::{error_code, is_transient};
 pub use identity::Identity;
 pub use patience::{PATIENCE, is_no_answer, within};
-pub use uri::redact;
+pub use uri::{check_uri, redact};

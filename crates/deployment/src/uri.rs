@@ -1,6 +1,7 @@
 //! Connection strings, and keeping their secrets out of messages.
 
-use mongodb::options::ClientOptions;
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, ConnectionString};
 
 use crate::Error;
 
@@ -51,20 +52,28 @@ pub(crate) async fn parse(uri: &str) -> Result<ClientOptions, Error> {
             reason: "it begins neither with mongodb:// nor with mongodb+srv://".to_owned(),
         });
     }
-    ClientOptions::parse(uri).await.map_err(|error| {
-        use mongodb::error::ErrorKind;
-        match *error.kind {
-            ErrorKind::DnsResolve { message, .. } => Error::Unreachable {
-                hosts: srv_host(uri),
-                cause: format!("its DNS records cannot be read: {message}"),
-            },
-            ErrorKind::InvalidTlsConfig { message, .. } => Error::BadUri { reason: message },
-            ErrorKind::InvalidArgument { message, .. } => {
-                Error::BadUri { reason: hide(uri, message) }
-            }
-            other => Error::BadUri { reason: hide(uri, other.to_string()) },
-        }
-    })
+    ClientOptions::parse(uri).await.map_err(|error| explain(uri, error))
+}
+
+/// Whether a connection string can be read; asks nobody.
+///
+/// # Errors
+/// [`Error::BadUri`] if it cannot.
+pub fn check_uri(uri: &str) -> Result<(), Error> {
+    ConnectionString::parse(uri).map_err(|error| explain(uri, error))?;
+    Ok(())
+}
+
+fn explain(uri: &str, error: mongodb::error::Error) -> Error {
+    match *error.kind {
+        ErrorKind::DnsResolve { message, .. } => Error::Unreachable {
+            hosts: srv_host(uri),
+            cause: format!("its DNS records cannot be read: {message}"),
+        },
+        ErrorKind::InvalidTlsConfig { message, .. } => Error::BadUri { reason: message },
+        ErrorKind::InvalidArgument { message, .. } => Error::BadUri { reason: hide(uri, message) },
+        other => Error::BadUri { reason: hide(uri, other.to_string()) },
+    }
 }
 
 /// The driver quotes the part that it cannot read, which may be the password, whole or in

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 use std::{fmt, io};
 
-use changetape_deployment::{Deployment, redact};
+use changetape_deployment::{Deployment, check_uri, redact};
 
 use super::Sink;
 use super::dry::{DryRun, DrySink};
@@ -98,7 +98,10 @@ impl SinkAddress {
     /// The sink with nowhere to deliver to.
     fn rehearse(&self, shown: Shown, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
-            Self::Mongodb(_) => Box::new(Unsent::default()),
+            Self::Mongodb(uri) => {
+                check_uri(uri).map_err(Error::deployment)?;
+                Box::new(Unsent::default())
+            }
             Self::File(path) if overwrite == Overwrite::Never && path.exists() => {
                 return Err(Error::FileExists { path: path.clone() });
             }
