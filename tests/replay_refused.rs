@@ -103,6 +103,32 @@ async fn what_is_refused_is_left_out_alone_in_every_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_transaction_misses_before_what_is_refused_is_named_too() {
+    let target = ReplicaSet::single().start().await.unwrap();
+    occupy(&target.client().unwrap()).await;
+    let number = |event: &RawDocumentBuf| {
+        let mut event = Document::try_from(event.as_ref()).unwrap();
+        event.extend(doc! {"lsid": {"id": 1}, "txnNumber": 1_i64});
+        RawDocumentBuf::try_from(&event).unwrap()
+    };
+    // Of two that are refused the second is found when all before it is executed once more.
+    let events = [
+        update("guests", 1, doc! {"is": "missing"}),
+        insert("guests", doc! {"_id": 2}),
+        insert("seats", doc! {"_id": 3, "seat": 7}),
+        update("guests", 4, doc! {"is": "missing"}),
+        insert("seats", doc! {"_id": 5, "seat": 107}),
+        update("guests", 6, doc! {"is": "missing"}),
+    ];
+    let taped = Taped::of(&events.each_ref().map(number));
+    let told = taped.run(&target.uri(), &["--on-error", "skip"]).expect_code(3).json();
+    assert_eq!((&told["refused"], &told["transactions"]), (&2.into(), &1.into()), "{told}");
+    let missed = told["divergences"].as_array().unwrap().iter().map(|missed| &missed["seq"]);
+    assert_eq!(missed.collect::<Vec<_>>(), [0, 3, 5], "{told}");
+    assert_eq!(told["divergent"], 3, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_end_says_what_can_be_done_and_the_replay_goes_on_as_it_says() {
     let target = ReplicaSet::single().start().await.unwrap();
     let client = target.client().unwrap();

@@ -30,7 +30,7 @@ use super::{Halt, MongodSink, Subject, split};
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
 use crate::{Error, Stop};
-use attempt::{Attempt, Care, Outcome};
+use attempt::{Attempt, Care, Diverged, Outcome};
 
 /// The events of one transaction.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl MongodSink {
         let Outline { first, last } = self.define_first(recorded, tally, stop)?;
         let Some(first) = first else { return self.keep_progress(last, stop) };
         let (mut care, mut left_out) = (Care::Grouped, BTreeSet::new());
+        let mut diverged = Diverged::default();
         loop {
             let ends = (first.transaction.unwrap_or(first.seq), last);
             let stepped = self.try_transaction(recorded, care, &left_out, ends, tally, stop);
@@ -91,16 +92,18 @@ impl MongodSink {
                 Outcome::Done(told, form) => {
                     self.form = form;
                     self.has_kept(last.next());
+                    diverged.tell(tally);
                     tally.merge(*told);
                     tally.transactions += 1;
                     return Ok(());
                 }
                 Outcome::Taken => self.form.documents_exist = true,
                 Outcome::Look => care = Care::OneByOne,
-                Outcome::Refused(at, refusal) => {
+                Outcome::Refused(at, refusal, found) => {
                     let at = Subject { transaction: first.transaction, ..at };
                     if self.refused(&at, refusal, tally, stop)? == Resolved::LeftOut {
                         left_out.insert(at.seq);
+                        diverged.merge(found);
                     }
                 }
                 Outcome::Impossible(reason) => {

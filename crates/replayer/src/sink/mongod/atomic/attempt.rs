@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::identity;
+use std::mem;
 
 use bson::raw::RawDocumentBuf;
 use changetape_core::Seq;
@@ -41,12 +42,33 @@ pub(super) enum Outcome {
     Taken,
     /// Something is amiss, and another look has to tell where.
     Look,
-    /// The target said no to that event.
-    Refused(Subject, Refusal),
+    /// The target said no to that event, in an attempt that had this to tell of those before it.
+    Refused(Subject, Refusal, Diverged),
     /// No transaction takes an event of it.
     Impossible(String),
     /// An event cannot be read, or makes no sense.
     Failed(Halt),
+}
+
+/// Events that could not have their effect: they could not in a later attempt either, and are told
+/// once.
+#[derive(Debug, Default)]
+pub(super) struct Diverged {
+    events: u64,
+    listed: Vec<Divergence>,
+}
+
+impl Diverged {
+    /// Tells what was found in earlier attempts.
+    pub(super) fn tell(self, tally: &mut Tally) {
+        tally.diverge(self.events);
+        self.listed.into_iter().for_each(|divergence| tally.list(divergence));
+    }
+
+    pub(super) fn merge(&mut self, later: Self) {
+        self.events += later.events;
+        self.listed.extend(later.listed);
+    }
 }
 
 /// One attempt, from the first event on.
@@ -130,14 +152,16 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    /// How many of the events at the front go into few commands together. What comes before an event
-    /// that was refused has been executed one by one before.
+    /// Whether an event comes before one that was refused: then it has been executed by itself before.
+    fn is_known(&self, seq: Seq) -> bool {
+        self.left_out.last().is_some_and(|&last| seq <= last)
+    }
+
+    /// How many of the events at the front go into few commands together.
     fn reach(&self, left: &[Outgoing<'_>]) -> usize {
-        let known = self.left_out.last();
-        let is_new = |event: &Outgoing<'_>| known.is_none_or(|known| event.seq > *known);
         match self.care {
             Care::Grouped => left.len(),
-            Care::OneByOne if left.first().is_none_or(is_new) => 1,
+            Care::OneByOne if left.first().is_none_or(|event| !self.is_known(event.seq)) => 1,
             Care::OneByOne => {
                 let end = left.iter().position(|event| self.left_out.contains(&event.seq));
                 end.unwrap_or(left.len())
@@ -146,11 +170,15 @@ impl Attempt<'_> {
     }
 
     /// What a refusal means.
-    fn refused(&self, at: Subject, refusal: Refusal) -> Outcome {
+    fn refused(&mut self, at: Subject, refusal: Refusal) -> Outcome {
         match self.care {
             _ if IMPOSSIBLE.contains(&refusal.code) => Outcome::Impossible(refusal.to_string()),
             Care::Grouped => Outcome::Look,
-            Care::OneByOne => Outcome::Refused(at, refusal),
+            Care::OneByOne => {
+                let Tally { divergent, divergences, .. } = mem::take(&mut self.told);
+                let diverged = Diverged { events: divergent, listed: divergences };
+                Outcome::Refused(at, refusal, diverged)
+            }
         }
     }
 
@@ -195,13 +223,9 @@ impl Attempt<'_> {
         let (planned, ns) = (group.run.planned(), &group.namespace);
         let missing = tell(planned, &reply, ns, &mut self.form, &mut self.told);
         match self.care {
-            _ if missing == 0 => {}
+            _ if missing == 0 || self.is_known(first.seq) => {}
             Care::Grouped if self.lists || group.run.prepares() => return Ok(Some(Outcome::Look)),
             Care::Grouped => self.told.diverge(missing),
-            Care::OneByOne if group.run.planned().len() > 1 && !group.run.prepares() => {
-                // They were named when each was by itself.
-                self.told.diverge(missing);
-            }
             Care::OneByOne => {
                 // However many statements it has.
                 self.told.diverge(1);
