@@ -9,13 +9,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bson::doc;
+use bson::{Document, doc};
 use changetape_testkit::ReplicaSet;
 use changetape_testkit::compare::Dump;
 use changetape_testkit::workload::{OrderShop, RandomDocuments};
 use mongodb::Client;
+use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
+use crate::by_hand::{Taped, insert};
 use crate::program::{ran, run, start, text};
 use crate::replay_transactions::bank::Bank;
 use crate::watched::until;
@@ -58,6 +60,35 @@ pub(crate) async fn drop_data(target: &Client) {
             target.database(&db).drop().await.unwrap();
         }
     }
+}
+
+/// A source may have been a target once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_target_kept_is_not_replayed() {
+    let former = ReplicaSet::single().start().await.unwrap();
+    let client = former.client().unwrap();
+    let other = Taped::of(&[insert("orders", doc! {"_id": 1}), insert("orders", doc! {"_id": 2})]);
+    other.run(&former.uri(), &["--resume"]).expect_code(0);
+    let directory = tempdir().unwrap();
+    let tape = directory.path().join("former.tape");
+    let uri = former.uri();
+    let record = ["record", &uri, text(&tape), "--snapshot", "--stop-when-idle", "1s"];
+    run(&record).expect_code(0);
+    client.database("changetape").drop().await.unwrap();
+    client.database("shop").collection("orders").insert_one(doc! {"_id": 3}).await.unwrap();
+    run(&record).expect_code(0);
+
+    let target = ReplicaSet::single().start().await.unwrap();
+    let uri = target.uri();
+    other.run(&uri, &["--resume"]).expect_code(0);
+    let replay = ["replay", text(&tape), &uri, "--speed", "max", "--base", "--drop", "--verify"];
+    run(&replay).expect_code(0);
+    run(&["verify", text(&tape), "--against", &uri]).expect_code(0);
+    let told = run(&["replay", text(&tape), &uri, "--dry-run", "--format", "json"]).json();
+    assert_eq!(told["namespaces"], json!({"shop.orders": 1}), "{told}");
+    let kept = target.client().unwrap().database("changetape").collection::<Document>("progress");
+    assert_eq!(kept.count_documents(doc! {}).await.unwrap(), 1, "what is kept of the other tape");
+    assert_eq!(other.run(&uri, &["--resume"]).expect_code(0).json()["startSeq"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,9 +44,9 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let job = Job {
         tape: args.tape.path()?,
         verify: args.verification(&sink)?,
+        options: args.options(&sink)?,
         sink,
         base: args.base()?,
-        options: args.options()?,
         sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
     };
     let printing = job.sink == SinkAddress::Stdout;

@@ -67,6 +67,11 @@ pub struct NamespacePattern {
 }
 
 impl NamespacePattern {
+    /// A whole database: `db.*`.
+    pub fn database(db: impl Into<String>) -> Self {
+        Self { db: db.into(), coll: None }
+    }
+
     /// Whether the pattern covers a namespace.
     #[must_use]
     pub fn matches(&self, ns: &Namespace) -> bool {

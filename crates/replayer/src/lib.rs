@@ -59,7 +59,7 @@ pub use page::{LongTransaction, Outgoing, Transaction};
 pub use progress::{BaseProgress, Progress};
 pub use replay::{Replay, ReplayOptions, Resume};
 pub use resume::Coverage;
-pub use selection::Selection;
+pub use selection::{Selection, leave_out_kept};
 pub use sink::{Sink, SinkAddress, SinkOptions};
 pub use speed::Speed;
 pub use stop::Stop;

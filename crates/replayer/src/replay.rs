@@ -7,7 +7,6 @@ use changetape_core::{ClusterTime, Seq, WallTime};
 use changetape_tape::{Tail, TapeReader};
 
 use crate::clock::HostClock;
-use crate::conversion;
 use crate::player::{Played, Player, Ready};
 use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
@@ -126,9 +125,7 @@ impl Replay {
         let gaps = self.options.missing.crossed(&self.tape, base.is_some(), &range)?;
         progress.begin(range.start, range.end, last_time(&self.tape, &range));
         self.sink.begin(self.tape.metadata())?;
-        if conversion::any(&self.tape)? {
-            self.sink.keep_order_of_documents();
-        }
+        self.sink.look_ahead(&self.tape)?;
         if !resumes && base.is_none() && !range.is_empty() {
             self.sink.start_over(&coverage, range.start, stop)?;
         }

@@ -6,6 +6,7 @@
 use bson::oid::ObjectId;
 use changetape_tape::Metadata;
 
+use crate::selection::kept;
 use crate::{NamespaceMap, ReplayOptions, Selection};
 
 /// What a replay covers.
@@ -41,7 +42,9 @@ fn covers(selection: &Selection, map: &NamespaceMap) -> String {
     };
     let texts = |values: &[_]| values.iter().map(ToString::to_string).collect();
     add("--include", sorted(texts(&selection.namespaces.include)));
-    add("--exclude", sorted(texts(&selection.namespaces.exclude)));
+    // What is never applied need not be told.
+    let exclude = selection.namespaces.exclude.iter().filter(|pattern| **pattern != kept());
+    add("--exclude", sorted(exclude.map(ToString::to_string).collect()));
     add("--op", sorted(selection.operations.iter().map(ToString::to_string).collect()));
     add("--start", selection.start.iter().map(ToString::to_string).collect());
     // Not the end: a later one goes on from an earlier one.

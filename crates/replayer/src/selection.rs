@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use changetape_core::{ChangeEvent, Namespace, NamespaceFilter, OperationType, Position, Seq};
+use changetape_core::{
+    ChangeEvent, Namespace, NamespaceFilter, NamespacePattern, OperationType, Position, Seq,
+};
 use changetape_tape::TapeReader;
 
 use crate::Error;
+use crate::sink::mongod::DATABASE;
 
 /// Which events take part. The default is all of them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +22,18 @@ pub struct Selection {
     pub start: Option<Position>,
     /// The first event that no longer does; `None` for none.
     pub end: Option<Position>,
+}
+
+/// Leaves out what Changetape itself keeps on a database that it replays into (see
+/// [`sink::mongod`](crate::sink::mongod)). A tape has it where its source was once such a target, and
+/// played into another it would be taken for what that one keeps.
+pub fn leave_out_kept(namespaces: &mut NamespaceFilter) {
+    namespaces.exclude.push(kept());
+}
+
+/// Where it keeps that.
+pub(crate) fn kept() -> NamespacePattern {
+    NamespacePattern::database(DATABASE)
 }
 
 impl Selection {

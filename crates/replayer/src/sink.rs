@@ -15,7 +15,7 @@ pub mod mongod;
 pub mod null;
 
 use changetape_core::Seq;
-use changetape_tape::Metadata;
+use changetape_tape::{Metadata, TapeReader};
 
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
@@ -50,9 +50,14 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// The order in which documents come into their collections is going to show: one of these becomes
-    /// capped.
-    fn keep_order_of_documents(&mut self) {}
+    /// All of the tape, for what has to be known before the first event is delivered.
+    ///
+    /// # Errors
+    /// If the tape cannot be read.
+    fn look_ahead(&mut self, tape: &TapeReader) -> Result<(), Error> {
+        let _ = tape;
+        Ok(())
+    }
 
     /// Keeps from now on how far a replay of this coverage has come; tells where it goes on, if it has
     /// begun before.

@@ -10,7 +10,7 @@ use changetape_replayer::sink::mongod::{self, Order, Transactions};
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
     AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
-    SinkAddress, SinkOptions, Speed,
+    SinkAddress, SinkOptions, Speed, leave_out_kept,
 };
 use clap::{Args, ValueEnum};
 
@@ -303,10 +303,14 @@ impl ReplayArgs {
         Ok(address?.parse()?)
     }
 
-    pub(crate) fn options(&self) -> anyhow::Result<ReplayOptions> {
+    pub(crate) fn options(&self, sink: &SinkAddress) -> anyhow::Result<ReplayOptions> {
         let map = NamespaceMap::parse(&self.map_ns);
+        let mut selection = self.which.selection();
+        if matches!(sink, SinkAddress::Mongodb(_)) {
+            leave_out_kept(&mut selection.namespaces);
+        }
         Ok(ReplayOptions {
-            selection: self.which.selection(),
+            selection,
             speed: self.speed,
             missing: self.which.missing(),
             map: map.map_err(|error| Usage::new(error.to_string()))?,
@@ -338,7 +342,7 @@ impl ReplayArgs {
             "--verify cannot tell what a database must be after events that cannot be read: leave \
              out --skip-damage, or --verify"
         } else {
-            let ReplayOptions { selection, map, missing, .. } = self.options()?;
+            let ReplayOptions { selection, map, missing, .. } = self.options(sink)?;
             let Selection { namespaces, start, end, .. } = selection;
             let (limit, memory) = (LISTED, MEMORY);
             return Ok(Some(VerifyOptions { start, end, namespaces, map, missing, limit, memory }));

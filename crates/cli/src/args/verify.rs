@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use changetape_core::Position;
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
-use changetape_replayer::{AtDamage, AtGap, Missing, NamespaceMap};
+use changetape_replayer::{AtDamage, AtGap, Missing, NamespaceMap, leave_out_kept};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command};
 
@@ -124,11 +124,13 @@ impl VerifyArgs {
 
     pub(crate) fn options(&self) -> anyhow::Result<VerifyOptions> {
         let map = NamespaceMap::parse(&self.map_ns);
+        let mut namespaces = self.namespaces.filter();
+        leave_out_kept(&mut namespaces);
         let gaps = if self.cross_gaps { AtGap::Cross } else { AtGap::Refuse };
         Ok(VerifyOptions {
             start: self.start,
             end: self.end,
-            namespaces: self.namespaces.filter(),
+            namespaces,
             map: map.map_err(|error| Usage::new(error.to_string()))?,
             missing: Missing { gaps, damage: AtDamage::Stop },
             limit: self.limit,

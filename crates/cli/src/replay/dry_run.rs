@@ -18,14 +18,14 @@ use crate::{info, report};
 
 /// Runs a replay that delivers nothing.
 pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
-    let options = args.options()?;
+    let sink = args.sink()?;
+    let options = args.options(&sink)?;
     if options.resume == Resume::WhereItEnded {
         let sentence = "--dry-run asks no target, so it cannot tell what --resume goes on with: \
                         give --start instead";
         return Err(Usage::new(sentence).into());
     }
     let (speed, counted) = (options.speed, DryRun::default());
-    let sink = args.sink()?;
     if args.verification(&sink)?.is_some() {
         let sentence =
             "--dry-run changes nothing that --verify could compare: leave one of them out";

@@ -69,15 +69,17 @@ use std::time::Duration;
 
 use changetape_core::{ChangeEvent, Namespace, OperationType, Seq};
 use changetape_deployment::{Deployment, Topology};
-use changetape_tape::Metadata;
+use changetape_tape::{Metadata, TapeReader};
 
 use super::{Sink, Taken, deliver_in_parts};
+use crate::conversion;
 use crate::page::{LongTransaction, Outgoing};
 use crate::summary::Tally;
 use crate::{Completion, Coverage, Error, Expiries, Extent, Progress, Restoration, Restored, Stop};
 use atomic::Recorded;
 pub use error::TargetError;
 use held::Held;
+pub(crate) use progress::DATABASE;
 use progress::Kept;
 pub use recorded::Transactions;
 pub use refused::{Answer, Ask, OnError, RefusedEvent};
@@ -206,13 +208,15 @@ impl Sink for MongodSink {
         Ok(())
     }
 
-    fn keep_order_of_documents(&mut self) {
-        if self.order == Order::Document {
+    /// Where a collection becomes capped, the order shows in which its documents came into it.
+    fn look_ahead(&mut self, tape: &TapeReader) -> Result<(), Error> {
+        if self.order == Order::Document && conversion::any(tape)? {
             tracing::info!(
                 "a collection becomes capped: each collection's events keep their order"
             );
             self.order = Order::Namespace;
         }
+        Ok(())
     }
 
     fn resume(&mut self, coverage: &Coverage) -> Result<Option<Seq>, Error> {

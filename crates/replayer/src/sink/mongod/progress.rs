@@ -26,8 +26,8 @@ use super::{Halt, MongodSink};
 use crate::resume::Coverage;
 use crate::{Error, Stop};
 
-/// Where it is kept.
-pub(super) const DATABASE: &str = "changetape";
+/// Where it is kept. No event is applied there: see [`leave_out_kept`](crate::leave_out_kept).
+pub(crate) const DATABASE: &str = "changetape";
 const COLLECTION: &str = "progress";
 
 /// `Unauthorized`.

@@ -22,7 +22,7 @@ use crate::summary::Tally;
 use crate::{Error, Stop};
 
 /// What became of a share.
-enum Outcome {
+enum ShareOutcome {
     Done(Vec<Reply>),
     /// A document that was to be inserted is there.
     Taken,
@@ -32,7 +32,7 @@ enum Outcome {
     Impossible,
 }
 
-impl Outcome {
+impl ShareOutcome {
     /// What is to be said of two shares that are applied again together: what can be mended first.
     fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -67,10 +67,10 @@ impl MongodSink {
         }
         let outcomes = self.execute(&mut window.shares, due, subject, tally, stop)?;
         // What is done is told first: another may end the replay.
-        let (mut left, mut why) = (Vec::new(), Outcome::Impossible);
+        let (mut left, mut why) = (Vec::new(), ShareOutcome::Impossible);
         for (share, outcome) in window.shares.iter().zip(outcomes) {
             match outcome {
-                Outcome::Done(replies) => {
+                ShareOutcome::Done(replies) => {
                     self.settle_share(share, &replies, subject, tally, stop)?;
                 }
                 outcome => {
@@ -100,7 +100,7 @@ impl MongodSink {
     fn apply_left(
         &mut self,
         due: &[Outgoing<'_>],
-        mut outcome: Outcome,
+        mut outcome: ShareOutcome,
         tally: &mut Tally,
         stop: &Stop,
     ) -> Result<bool, Halt> {
@@ -110,10 +110,12 @@ impl MongodSink {
         let mut order = self.order;
         loop {
             match outcome {
-                Outcome::Done(_) => return Ok(true),
-                Outcome::Taken if !self.form.documents_exist => self.form.documents_exist = true,
+                ShareOutcome::Done(_) => return Ok(true),
+                ShareOutcome::Taken if !self.form.documents_exist => {
+                    self.form.documents_exist = true;
+                }
                 // Another document may have to give up first what is unique.
-                Outcome::Taken | Outcome::Refused if order == Order::Document => {
+                ShareOutcome::Taken | ShareOutcome::Refused if order == Order::Document => {
                     order = Order::Namespace;
                 }
                 _ => return self.apply_one_by_one(due, tally, stop).map(|()| false),
@@ -126,12 +128,12 @@ impl MongodSink {
             }
             let outcomes = self.execute(&mut window.shares, due, &subject, tally, stop)?;
             outcome = match (window.shares.first(), outcomes.into_iter().next()) {
-                (Some(share), Some(Outcome::Done(replies))) => {
+                (Some(share), Some(ShareOutcome::Done(replies))) => {
                     self.settle_share(share, &replies, &subject, tally, stop)?;
-                    Outcome::Done(replies)
+                    ShareOutcome::Done(replies)
                 }
                 (_, Some(outcome)) => outcome,
-                _ => Outcome::Impossible,
+                _ => ShareOutcome::Impossible,
             };
         }
     }
@@ -162,7 +164,7 @@ impl MongodSink {
         subject: &Subject,
         tally: &Tally,
         stop: &Stop,
-    ) -> Result<Vec<Outcome>, Halt> {
+    ) -> Result<Vec<ShareOutcome>, Halt> {
         let mut transactions = Vec::with_capacity(shares.len());
         for share in &mut *shares {
             let mut commands = Vec::with_capacity(share.groups.len());
@@ -210,13 +212,13 @@ impl MongodSink {
                 if let Some(last) = share.events.last().and_then(|&last| due.get(last)) {
                     self.has_kept(last.seq.next());
                 }
-                Outcome::Done(replies)
+                ShareOutcome::Done(replies)
             } else if transacted.is_impossible {
-                Outcome::Impossible
+                ShareOutcome::Impossible
             } else if error.is_some_and(WriteError::is_taken_id) {
-                Outcome::Taken
+                ShareOutcome::Taken
             } else {
-                Outcome::Refused
+                ShareOutcome::Refused
             });
         }
         Ok(outcomes)
