@@ -16,6 +16,7 @@ mod public;
 use bson::raw::RawDocumentBuf;
 use bson::{Document, Timestamp};
 use changetape_core::{ChangeEvent, Seq};
+use changetape_replayer::clock::Instant;
 use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::mongod::MongodSink;
 use changetape_replayer::{Completion, Error, Outgoing, Sink, Stop, Tally, Transaction};
@@ -99,7 +100,7 @@ async fn apply_parts(
             let outgoing: Vec<_> = (seqs.by_ref().zip(events))
                 .map(|(seq, event)| {
                     let (event, transaction) = (ChangeEvent::from(event), Transaction::None);
-                    Outgoing { seq, event, transaction }
+                    Outgoing { seq, event, transaction, due: Instant::default() }
                 })
                 .collect();
             let mut due = outgoing.as_slice();

@@ -26,6 +26,7 @@ mod base;
 
 // When.
 pub mod clock;
+mod control;
 mod pacer;
 mod speed;
 mod timeline;
@@ -49,6 +50,7 @@ mod progress;
 mod summary;
 
 pub use base::{Existing, Extent, Restoration, Restored};
+pub use control::{Answer, Command, Control, NotDone, SeekTo};
 pub use delays::{Lag, Lateness};
 pub use error::Error;
 pub use expiry::{Completion, Expiries, Expiry, LeftHeld};

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use changetape_core::{ChangeEvent, Seq, WallTime};
 
+use crate::clock::Instant;
 use crate::{Error, Offset, Placed};
 
 /// Events that are ready to leave.
@@ -63,27 +64,32 @@ pub struct Outgoing<'a> {
     pub event: ChangeEvent<'a>,
     /// Where it is in its transaction. Whoever is offered one is offered all of it.
     pub transaction: Transaction,
+    /// When it is due: by now, or it would not be on its way.
+    pub due: Instant,
 }
 
 /// A transaction that is too large to be held in memory: its events are on the tape.
 pub struct LongTransaction<'a> {
     on_tape: &'a OnTape,
     tape: &'a dyn ReadAgain,
+    due: Instant,
 }
 
 /// What reads the events of a range once more.
 pub(crate) trait ReadAgain: Sync {
-    /// Hands them out as they are to leave, a part at a time, until no more are wanted.
+    /// Hands them out as they are to leave, all at the same time, a part after the other, until no
+    /// more are wanted.
     fn each(
         &self,
         range: &Range<Seq>,
+        due: Instant,
         take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
     ) -> Result<(), Error>;
 }
 
 impl<'a> LongTransaction<'a> {
-    pub(crate) fn new(on_tape: &'a OnTape, tape: &'a dyn ReadAgain) -> Self {
-        Self { on_tape, tape }
+    pub(crate) fn new(on_tape: &'a OnTape, tape: &'a dyn ReadAgain, due: Instant) -> Self {
+        Self { on_tape, tape, due }
     }
 
     /// Its first event.
@@ -104,7 +110,7 @@ impl<'a> LongTransaction<'a> {
     /// # Errors
     /// See [`Error`].
     pub fn each(&self, take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool) -> Result<(), Error> {
-        self.tape.each(&self.on_tape.range, take)
+        self.tape.each(&self.on_tape.range, self.due, take)
     }
 }
 
@@ -177,17 +183,17 @@ impl Page {
         self.items.get(index).map_or(0, |item| item.end - self.start_of(index))
     }
 
-    /// The event at `index`.
+    /// The event at `index`, which leaves because it is `due`.
     ///
     /// # Errors
     /// [`Error::Event`] never in practice: the bytes were an event's when they were pushed.
-    pub(crate) fn outgoing(&self, index: usize) -> Result<Outgoing<'_>, Error> {
+    pub(crate) fn outgoing(&self, index: usize, due: Instant) -> Result<Outgoing<'_>, Error> {
         let item = self.items.get(index).copied();
         let (seq, end) = item.map_or((Seq::ZERO, 0), |item| (item.seq, item.end));
         let transaction = item.map(|item| item.transaction).unwrap_or_default();
         let bytes = self.bytes.get(self.start_of(index)..end).unwrap_or_default();
         let event = ChangeEvent::from_bytes(bytes).map_err(Error::event(seq))?;
-        Ok(Outgoing { seq, event, transaction })
+        Ok(Outgoing { seq, event, transaction, due })
     }
 
     fn start_of(&self, index: usize) -> usize {
@@ -205,23 +211,23 @@ mod tests {
     #[test]
     fn events_come_out_as_they_went_in() {
         let events = [rawdoc! {"a": 1}, rawdoc! {}, rawdoc! {"b": "text"}];
-        let mut page = Page::default();
+        let (mut page, now) = (Page::default(), Instant::default());
         for (n, event) in (0..).zip(&events) {
             let placed = Placed { offset: Offset::from_nanos(n), time: WallTime::from_millis(0) };
             page.push(Seq::new(n), placed, Transaction::None, event.as_bytes());
         }
         for (n, event) in events.iter().enumerate() {
-            let outgoing = page.outgoing(n).unwrap();
+            let outgoing = page.outgoing(n, now).unwrap();
             assert_eq!(outgoing.event.as_bytes(), event.as_bytes());
             assert_eq!(outgoing.seq, page.items()[n].seq);
             assert_eq!(page.event_len(n), event.as_bytes().len());
         }
-        assert!(page.outgoing(3).is_err());
+        assert!(page.outgoing(3, now).is_err());
 
         let rest = page.split_off(1);
         assert_eq!((page.items().len(), rest.items().len()), (1, 2));
-        assert_eq!(page.outgoing(0).unwrap().event.as_bytes(), events[0].as_bytes());
-        assert_eq!(rest.outgoing(1).unwrap().event.as_bytes(), events[2].as_bytes());
-        assert_eq!(rest.outgoing(0).unwrap().seq, Seq::new(1));
+        assert_eq!(page.outgoing(0, now).unwrap().event.as_bytes(), events[0].as_bytes());
+        assert_eq!(rest.outgoing(1, now).unwrap().event.as_bytes(), events[2].as_bytes());
+        assert_eq!(rest.outgoing(0, now).unwrap().seq, Seq::new(1));
     }
 }

@@ -209,7 +209,7 @@ impl<'a, C: Clock> Player<'a, C> {
 
     /// Offers events until the sink has taken all of them; otherwise why not.
     fn offer(&mut self, due: &[Due]) -> Result<Option<Ended>, Error> {
-        let outgoing = outgoing(&self.pages, self.next, due.len())?;
+        let outgoing = outgoing(&self.pages, self.next, due)?;
         let (mut due, mut outgoing) = (due, outgoing.as_slice());
         let handed = self.clock.now();
         while !outgoing.is_empty() {
@@ -237,7 +237,7 @@ impl<'a, C: Clock> Player<'a, C> {
     fn offer_from_tape(&mut self, due: Due) -> Result<Option<Ended>, Error> {
         let on_tape = self.pages.front().and_then(Page::transaction);
         let Some(on_tape) = on_tape else { return Ok(None) };
-        let transaction = LongTransaction::new(on_tape, self.from.tape);
+        let transaction = LongTransaction::new(on_tape, self.from.tape, due.at);
         let left_out_before = self.played.tally.left_out();
         let sent = self.clock.now();
         match self.sink.deliver_from_tape(&transaction, &mut self.played.tally, self.stop)? {
@@ -294,21 +294,19 @@ impl Played {
     }
 }
 
-/// So many events from the first page's `next` on, ready to be offered.
-fn outgoing(
-    pages: &VecDeque<Page>,
+/// The events that are due, from the first page's `next` on, ready to be offered.
+fn outgoing<'a>(
+    pages: &'a VecDeque<Page>,
     next: usize,
-    events: usize,
-) -> Result<Vec<Outgoing<'_>>, Error> {
+    due: &[Due],
+) -> Result<Vec<Outgoing<'a>>, Error> {
     let mut skip = next;
-    let mut outgoing = Vec::with_capacity(events);
+    let mut outgoing = Vec::with_capacity(due.len());
     for page in pages {
         let len = page.items().len();
         for index in skip..len {
-            if outgoing.len() == events {
-                return Ok(outgoing);
-            }
-            outgoing.push(page.outgoing(index)?);
+            let Some(due) = due.get(outgoing.len()) else { return Ok(outgoing) };
+            outgoing.push(page.outgoing(index, due.at)?);
         }
         skip = skip.saturating_sub(len);
     }

@@ -1,13 +1,13 @@
 //! `Progress`: how far a replay is, readable from another thread while it runs.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use changetape_core::{Namespace, Seq, WallTime};
 
 use crate::clock::Instant;
-use crate::{Offset, Pacer};
+use crate::{Offset, Pacer, Speed};
 
 /// A tape's time before anything was delivered.
 const NO_TIME: i64 = i64::MIN;
@@ -23,9 +23,13 @@ pub struct Progress {
     events: AtomicU64,
     bytes: AtomicU64,
     tape_time: AtomicI64,
+    first_time: AtomicI64,
     last_time: AtomicI64,
     /// When the last event is due; 0 if that is not known.
     ends_due: AtomicU64,
+    /// How fast recorded time is to pass, as the bits of a factor; infinite where nobody waits.
+    speed: AtomicU64,
+    is_paused: AtomicBool,
     lateness_nanos: AtomicU64,
     lag_nanos: AtomicU64,
     base: Mutex<Option<BaseProgress>>,
@@ -54,8 +58,11 @@ impl Default for Progress {
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tape_time: AtomicI64::new(NO_TIME),
+            first_time: AtomicI64::new(NO_TIME),
             last_time: AtomicI64::new(NO_TIME),
             ends_due: AtomicU64::new(0),
+            speed: AtomicU64::new(f64::INFINITY.to_bits()),
+            is_paused: AtomicBool::new(false),
             lateness_nanos: AtomicU64::new(0),
             lag_nanos: AtomicU64::new(0),
             base: Mutex::new(None),
@@ -104,6 +111,31 @@ impl Progress {
     #[must_use]
     pub fn tape_time(&self) -> Option<WallTime> {
         time(&self.tape_time)
+    }
+
+    /// The recorded time of the first event that leaves, once it is known.
+    #[must_use]
+    pub fn first_time(&self) -> Option<WallTime> {
+        time(&self.first_time)
+    }
+
+    /// The recorded time of the last event of the range, selected or not.
+    #[must_use]
+    pub fn last_time(&self) -> Option<WallTime> {
+        time(&self.last_time)
+    }
+
+    /// How fast recorded time is to pass now.
+    #[must_use]
+    pub fn speed(&self) -> Speed {
+        let factor = f64::from_bits(self.speed.load(Ordering::Relaxed));
+        if factor.is_finite() { Speed::Factor(factor) } else { Speed::Max }
+    }
+
+    /// Whether the replay stands still because somebody asked for it.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
     }
 
     /// How late the last of those events left; zero where nothing is paced.

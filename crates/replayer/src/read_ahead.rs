@@ -17,6 +17,7 @@ use changetape_tape::{Block, TapeReader};
 
 pub(crate) use queue::{EndOnDrop, Queue, Taken};
 
+use crate::clock::Instant;
 use crate::namespace_map::Mapped;
 use crate::page::{Outgoing, Page, ReadAgain};
 use crate::summary::Tally;
@@ -172,6 +173,7 @@ impl ReadAgain for Again<'_> {
     fn each(
         &self,
         range: &Range<Seq>,
+        due: Instant,
         take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
     ) -> Result<(), Error> {
         // What there is to notice has been noticed.
@@ -180,7 +182,7 @@ impl ReadAgain for Again<'_> {
         let mut failed = Ok(());
         reader.fill(self.tape, range, &mut Together::in_parts(), &mut |pages| {
             pages.iter().all(|page| {
-                let events = (0..page.items().len()).map(|index| page.outgoing(index));
+                let events = (0..page.items().len()).map(|index| page.outgoing(index, due));
                 match events.collect::<Result<Vec<_>, _>>() {
                     Ok(events) => take(&events),
                     Err(error) => {

@@ -100,10 +100,11 @@ impl ReadAgain for Tape {
     fn each(
         &self,
         _: &Range<Seq>,
+        due: Instant,
         take: &mut dyn FnMut(&[Outgoing<'_>]) -> bool,
     ) -> Result<(), Error> {
         self.0.iter().all(|page| {
-            let events = (0..page.items().len()).map(|index| page.outgoing(index).unwrap());
+            let events = (0..page.items().len()).map(|index| page.outgoing(index, due).unwrap());
             take(&events.collect::<Vec<_>>())
         });
         Ok(())

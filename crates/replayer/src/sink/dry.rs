@@ -161,6 +161,7 @@ mod tests {
                 seq: Seq::new(n),
                 event: event(of),
                 transaction: crate::Transaction::None,
+                due: crate::clock::Instant::default(),
             })
             .collect();
         let run = DryRun::default();

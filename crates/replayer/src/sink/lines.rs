@@ -139,6 +139,7 @@ mod tests {
                 seq: Seq::new(n),
                 event: event(operation),
                 transaction: Transaction::None,
+                due: crate::clock::Instant::default(),
             })
             .collect()
     }

@@ -8,7 +8,12 @@ use crate::Transaction;
 
 fn outgoing(seq: u64, event: &Document) -> Outgoing<'static> {
     let event = RawDocumentBuf::try_from(event).unwrap();
-    Outgoing { seq: Seq::new(seq), event: ChangeEvent::from(event), transaction: Transaction::None }
+    Outgoing {
+        seq: Seq::new(seq),
+        event: ChangeEvent::from(event),
+        transaction: Transaction::None,
+        due: crate::clock::Instant::default(),
+    }
 }
 
 fn event(operation: &str, coll: &str, id: i32, more: Document) -> Document {
@@ -226,6 +231,7 @@ fn bytes_are_copied_whatever_they_mean() {
         seq: Seq::ZERO,
         event: ChangeEvent::from(event),
         transaction: Transaction::None,
+        due: crate::clock::Instant::default(),
     }];
     let mut run = Run::gather(&due, &Namespace::collection("a", "b"), Form::default(), 0).unwrap();
     let command = run.command(Terms::Alone(None)).unwrap();

@@ -35,7 +35,12 @@ fn delete(coll: &str, id: impl Into<Bson>) -> Document {
 fn due(events: Vec<Document>) -> Vec<Outgoing<'static>> {
     let outgoing = |(seq, event): (u64, Document)| {
         let event = ChangeEvent::from(RawDocumentBuf::try_from(&event).unwrap());
-        Outgoing { seq: Seq::new(seq), event, transaction: Transaction::None }
+        Outgoing {
+            seq: Seq::new(seq),
+            event,
+            transaction: Transaction::None,
+            due: crate::clock::Instant::default(),
+        }
     };
     (0..).zip(events).map(outgoing).collect()
 }
