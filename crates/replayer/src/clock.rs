@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::Stop;
+use crate::{Control, Stop};
 
 /// How long before the due instant the sleep ends and the spin begins: about the p95 of the
 /// wake-up latency measured on two shared cores.
@@ -25,6 +25,9 @@ pub(crate) const SLICE: Duration = Duration::from_millis(50);
 pub struct Instant(u64);
 
 impl Instant {
+    /// The last there is, which never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// From nanoseconds since boot.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
@@ -57,12 +60,18 @@ impl Instant {
         Self(self.0.saturating_add(nanos))
     }
 
-    fn before(self, duration: Duration) -> Self {
+    /// The instant `by` later; the last there is if there is none.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        self.after_nanos(nanos(by))
+    }
+
+    pub(crate) fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -73,6 +82,27 @@ pub enum Waited {
     Due,
     /// A stop was requested first.
     Stopped,
+    /// Something else was asked for first.
+    Asked,
+}
+
+/// What ends a wait before its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupts<'a> {
+    /// A request to stop.
+    pub stop: &'a Stop,
+    /// Anything else that is asked for.
+    pub control: &'a Control,
+}
+
+impl Interrupts<'_> {
+    /// Whether there is anything.
+    pub(crate) fn pending(&self) -> Option<Waited> {
+        if self.stop.is_requested() {
+            return Some(Waited::Stopped);
+        }
+        self.control.is_asked().then_some(Waited::Asked)
+    }
 }
 
 /// A clock that can be waited on; a manual one in tests.
@@ -80,8 +110,8 @@ pub trait Clock {
     /// Now.
     fn now(&self) -> Instant;
 
-    /// Returns at `due`, never earlier, or soon after a stop is requested.
-    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited;
+    /// Returns at `due`, never earlier, or soon after something is asked for.
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited;
 }
 
 /// The host's monotonic clock.
@@ -103,11 +133,11 @@ impl Clock for HostClock {
         Instant::now()
     }
 
-    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
         let spin_from = due.before(SPIN);
         loop {
-            if stop.is_requested() {
-                return Waited::Stopped;
+            if let Some(waited) = interrupts.pending() {
+                return waited;
             }
             let now = self.now();
             if now >= spin_from {
@@ -163,12 +193,17 @@ mod sleep {
     }
 }
 
+#[cfg(test)]
+use {crate::Command, std::collections::VecDeque};
+
 /// A clock that stands still until waited on.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct ManualClock {
     pub(crate) now: Instant,
     pub(crate) waits: Vec<Instant>,
+    /// What is asked for, and when, if the clock is waited on over that.
+    pub(crate) asks: VecDeque<(Instant, Command)>,
 }
 
 #[cfg(test)]
@@ -177,9 +212,15 @@ impl Clock for ManualClock {
         self.now
     }
 
-    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
-        if stop.is_requested() {
-            return Waited::Stopped;
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
+        if self.asks.front().is_some_and(|(at, _)| *at <= due)
+            && let Some((at, command)) = self.asks.pop_front()
+        {
+            self.now = self.now.max(at);
+            interrupts.control.ask(command);
+        }
+        if let Some(waited) = interrupts.pending() {
+            return waited;
         }
         self.now = self.now.max(due);
         self.waits.push(due);
@@ -190,29 +231,35 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Command;
 
     #[test]
     fn a_wait_is_never_early() {
         let mut clock = HostClock::for_this_thread();
-        let stop = Stop::default();
+        let (stop, control) = (Stop::default(), Control::default());
+        let interrupts = Interrupts { stop: &stop, control: &control };
         for micros in [0, 1, 50, 99, 101, 500, 3_000] {
             let due = clock.now().after_nanos(micros * 1_000);
-            assert_eq!(clock.wait_until(due, &stop), Waited::Due);
+            assert_eq!(clock.wait_until(due, interrupts), Waited::Due);
             assert!(clock.now() >= due);
         }
     }
 
     #[test]
-    fn a_long_wait_ends_when_a_stop_is_requested() {
-        let stop = Stop::default();
-        let waiting = std::thread::spawn({
-            let stop = stop.clone();
-            move || {
-                let mut clock = HostClock::for_this_thread();
-                clock.wait_until(Instant(u64::MAX), &stop)
-            }
-        });
-        stop.request();
-        assert_eq!(waiting.join().unwrap(), Waited::Stopped);
+    fn a_long_wait_ends_when_something_is_asked_for() {
+        let waited = |ask: fn(&Stop, &Control)| {
+            let (stop, control) = (Stop::default(), Control::default());
+            let waiting = std::thread::spawn({
+                let (stop, control) = (stop.clone(), control.clone());
+                move || {
+                    let interrupts = Interrupts { stop: &stop, control: &control };
+                    HostClock::for_this_thread().wait_until(Instant(u64::MAX), interrupts)
+                }
+            });
+            ask(&stop, &control);
+            waiting.join().unwrap()
+        };
+        assert_eq!(waited(|stop, _| stop.request()), Waited::Stopped);
+        assert_eq!(waited(|_, control| drop(control.ask(Command::Pause))), Waited::Asked);
     }
 }

@@ -19,6 +19,18 @@ pub enum Error {
         /// The text.
         input: String,
     },
+    /// Text that is no rate: the user's mistake.
+    #[error("{input:?} is not a rate: expected events a second, above 0, such as 1000/s or 0.5/s")]
+    BadRate {
+        /// The text.
+        input: String,
+    },
+    /// Text that is no number of laps: the user's mistake.
+    #[error("{input:?} is not how often a tape can be played: expected a number from 1, or inf")]
+    BadLaps {
+        /// The text.
+        input: String,
+    },
     /// Text that is no sink: the user's mistake.
     #[error(
         "{input:?} is not a sink: expected mongodb://…, mongodb+srv://…, - (standard output), \
@@ -209,6 +221,8 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::BadSpeed { .. }
+            | Self::BadRate { .. }
+            | Self::BadLaps { .. }
             | Self::BadSink { .. }
             | Self::BadMap { .. }
             | Self::KeepsNoProgress

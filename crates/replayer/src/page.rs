@@ -9,7 +9,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use changetape_core::{ChangeEvent, Seq, WallTime};
+use changetape_core::{ChangeEvent, Position, Seq, WallTime};
 
 use crate::clock::Instant;
 use crate::{Error, Offset, Placed};
@@ -51,6 +51,8 @@ pub(crate) struct Item {
     pub(crate) offset: Offset,
     pub(crate) time: WallTime,
     pub(crate) transaction: Transaction,
+    /// See [`Placed::resolution`].
+    pub(crate) resolution: u32,
     /// Where its bytes end; they begin where those of the item before end.
     end: usize,
 }
@@ -77,6 +79,9 @@ pub struct LongTransaction<'a> {
 
 /// What reads the events of a range once more.
 pub(crate) trait ReadAgain: Sync {
+    /// The first event at or after a place.
+    fn find(&self, place: Position) -> Result<Seq, Error>;
+
     /// Hands them out as they are to leave, all at the same time, a part after the other, until no
     /// more are wanted.
     fn each(
@@ -138,8 +143,9 @@ impl Page {
         event: &[u8],
     ) {
         self.bytes.extend_from_slice(event);
-        let Placed { offset, time } = placed;
-        self.items.push(Item { seq, offset, time, transaction, end: self.bytes.len() });
+        let Placed { offset, time, resolution } = placed;
+        let end = self.bytes.len();
+        self.items.push(Item { seq, offset, time, transaction, resolution, end });
     }
 
     /// Says where the last event is in its transaction.
@@ -149,8 +155,16 @@ impl Page {
         }
     }
 
+    /// Moves events in time.
+    pub(crate) fn items_mut(&mut self) -> &mut [Item] {
+        &mut self.items
+    }
+
     /// Takes out the events from one on.
     pub(crate) fn split_off(&mut self, index: usize) -> Self {
+        if index == 0 {
+            return std::mem::take(self);
+        }
         let at = self.start_of(index);
         let bytes = self.bytes.split_off(at);
         let mut items = self.items.split_off(index.min(self.items.len()));
@@ -213,7 +227,11 @@ mod tests {
         let events = [rawdoc! {"a": 1}, rawdoc! {}, rawdoc! {"b": "text"}];
         let (mut page, now) = (Page::default(), Instant::default());
         for (n, event) in (0..).zip(&events) {
-            let placed = Placed { offset: Offset::from_nanos(n), time: WallTime::from_millis(0) };
+            let placed = Placed {
+                offset: Offset::from_nanos(n),
+                time: WallTime::from_millis(0),
+                resolution: 0,
+            };
             page.push(Seq::new(n), placed, Transaction::None, event.as_bytes());
         }
         for (n, event) in events.iter().enumerate() {

@@ -4,26 +4,36 @@
 //! else is due by then, in order, up to a bound; offer it to the sink until it has taken all
 //! of it. So events of one instant leave in one write, and when the sink is slower than the
 //! schedule, what has fallen due in the meantime leaves together, at once. Nothing is
-//! dropped, and being late moves no due time. No offer ends within a transaction.
+//! dropped, and being late moves no due time, unless [`OnLate`] says so. No offer ends within a
+//! transaction. What is asked for meanwhile is carried out between two offers (see [`obey`]).
+
+mod obey;
+mod played;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
-use changetape_core::{Seq, WallTime};
+use changetape_core::Seq;
 
-use crate::clock::{Clock, Instant, Waited};
+use crate::clock::{Clock, Instant, Interrupts, Waited};
 use crate::delays::{LagRecorder, LatenessRecorder};
 use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
-use crate::summary::{Ended, Tally};
-use crate::{Error, Pacer, Progress, Speed, Stop};
+use crate::summary::Ended;
+use crate::{Control, Error, Offset, OnLate, Pacer, Progress, Speed, Stop};
+pub(crate) use played::Played;
+use played::{Due, Moments};
 
 /// The most events that are offered to a sink at once.
 const MAX_OFFER_EVENTS: usize = 4096;
 
 /// The most bytes that are offered at once; a single event may have more.
 const MAX_OFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// How late an event may leave before a schedule that waits is moved: recorded times are no finer.
+const ON_TIME: Duration = Duration::from_millis(1);
 
 /// Where a player gets its events from.
 #[derive(Clone, Copy)]
@@ -33,32 +43,44 @@ pub(crate) struct Ready<'a> {
     pub(crate) tape: &'a dyn ReadAgain,
 }
 
+/// How a player plays.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) speed: Speed,
+    pub(crate) on_late: OnLate,
+    /// What is played of the tape.
+    pub(crate) range: Range<Seq>,
+    /// Whether the time of the last event says when it is due.
+    pub(crate) tells_end: bool,
+    /// Whether somebody may go to another place.
+    pub(crate) may_seek: bool,
+}
+
+/// Who looks at a player and asks it for something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) progress: &'a Progress,
+    pub(crate) stop: &'a Stop,
+    pub(crate) control: &'a Control,
+}
+
 /// Hands events to a sink when they are due.
 pub(crate) struct Player<'a, C> {
     from: Ready<'a>,
     sink: &'a mut dyn Sink,
     clock: C,
-    speed: Speed,
+    plan: Plan,
     progress: &'a Progress,
     stop: &'a Stop,
+    control: &'a Control,
+    pacer: Pacer,
+    /// How many more events leave while the schedule stands still, each when it is asked for.
+    steps: u64,
     /// Pages with events still to leave.
     pages: VecDeque<Page>,
     /// Which event of the first page is the next to leave.
     next: usize,
     played: Played,
-}
-
-/// What a player has done so far.
-#[derive(Debug, Default)]
-pub(crate) struct Played {
-    pub(crate) delivered: u64,
-    pub(crate) bytes: u64,
-    pub(crate) reached: Option<Seq>,
-    pub(crate) tape_time: Option<(WallTime, WallTime)>,
-    pub(crate) elapsed: Duration,
-    pub(crate) lateness: Option<LatenessRecorder>,
-    pub(crate) lag: Option<LagRecorder>,
-    pub(crate) tally: Tally,
 }
 
 /// What comes next.
@@ -69,34 +91,20 @@ enum Next {
     None(Ended),
 }
 
-/// An event that is due, or a transaction on the tape, and what is to be told about it.
-struct Due {
-    /// The last event of it.
-    seq: Seq,
-    at: Instant,
-    time: WallTime,
-    events: u64,
-    bytes: usize,
-}
-
-/// When the sink got events for the first time and the last, and when it had taken them.
-struct Moments {
-    handed: Instant,
-    sent: Instant,
-    acknowledged: Instant,
-}
-
 impl<'a, C: Clock> Player<'a, C> {
     pub(crate) fn new(
         from: Ready<'a>,
         sink: &'a mut dyn Sink,
         clock: C,
-        speed: Speed,
-        progress: &'a Progress,
-        stop: &'a Stop,
+        plan: Plan,
+        watched: Watched<'a>,
     ) -> Self {
-        let played = Played::default();
-        Self { from, sink, clock, speed, progress, stop, pages: VecDeque::new(), next: 0, played }
+        let Watched { progress, stop, control } = watched;
+        // Until there is a first event.
+        let pacer = Pacer::new(plan.speed, Instant::default(), Offset::default());
+        let (pages, played) = (VecDeque::new(), Played::default());
+        let (steps, next) = (0, 0);
+        Self { from, sink, clock, plan, progress, stop, control, pacer, steps, pages, next, played }
     }
 
     /// Plays until the end, a stop or an error. What was done until then is told either way.
@@ -112,33 +120,88 @@ impl<'a, C: Clock> Player<'a, C> {
             Next::None(ended) => return self.end(ended),
         };
         let started = self.clock.now();
-        let pacer = Pacer::new(self.speed, started, first.offset);
+        self.pacer = Pacer::new(self.plan.speed, started, first.offset);
         self.played.lag = LagRecorder::new();
-        if pacer.is_paced() {
-            self.played.lateness = LatenessRecorder::new();
-            self.progress.started(&pacer, first.offset, first.time);
-        }
+        self.played.lateness = LatenessRecorder::new();
+        self.progress.begins_with(first.time);
+        self.tell_schedule(&first);
         let ended = loop {
             let item = match self.next()? {
                 Next::At(item) => item,
                 Next::None(ended) => break ended,
             };
-            if self.clock.wait_until(pacer.due(item.offset), self.stop) == Waited::Stopped {
-                break Ended::Stopped;
+            match self.wait(&item) {
+                Waited::Due => {}
+                Waited::Asked => {
+                    self.obey(&item)?;
+                    continue;
+                }
+                Waited::Stopped => break Ended::Stopped,
             }
-            let (events, ended) = if let Some(due) = self.on_tape(&pacer) {
-                (1, self.offer_from_tape(due)?)
-            } else {
-                let due = self.gather(&pacer)?;
-                (due.len(), self.offer(&due)?)
+            let late = self.lateness(&item);
+            if let OnLate::Stop(bound) = self.plan.on_late
+                && late > bound
+            {
+                break Ended::Late(late);
+            }
+            let events = match self.deliver(late)? {
+                Ok(events) => events,
+                Err(ended) => break ended,
             };
             self.played.elapsed = self.clock.now().since(started);
-            if let Some(ended) = ended {
-                break ended;
-            }
             self.leave_behind(events);
         };
+        self.played.stop_pausing(self.clock.now());
         self.end(ended)
+    }
+
+    /// Waits until the next event is due, or is to leave all the same.
+    fn wait(&mut self, item: &Item) -> Waited {
+        let interrupts = Interrupts { stop: self.stop, control: self.control };
+        let due = match (self.pacer.is_paused(), self.steps) {
+            (false, _) => self.pacer.due(item.offset),
+            (true, 0) => Instant::NEVER,
+            (true, _) => Instant::default(),
+        };
+        let waited = self.clock.wait_until(due, interrupts);
+        if waited == Waited::Due && self.pacer.is_paused() {
+            self.steps = self.steps.saturating_sub(1);
+            self.pacer.begin_anew(self.clock.now(), item.offset);
+        }
+        waited
+    }
+
+    /// How late an event is that leaves now.
+    fn lateness(&self, item: &Item) -> Duration {
+        if self.pacer.is_paced() {
+            self.clock.now().since(self.pacer.due(item.offset))
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Delivers what is due now, the first of which is so `late`: how many items of pages, or why the
+    /// replay ends.
+    fn deliver(&mut self, late: Duration) -> Result<Result<usize, Ended>, Error> {
+        let shift = if self.plan.on_late == OnLate::Shift && late > ON_TIME {
+            self.pacer.shift(late);
+            self.played.shifted += late;
+            late
+        } else {
+            Duration::ZERO
+        };
+        let (events, ended) = if let Some(due) = self.on_tape(shift) {
+            (1, self.offer_from_tape(due)?)
+        } else {
+            let due = self.gather(shift)?;
+            (due.len(), self.offer(&due)?)
+        };
+        if shift > Duration::ZERO
+            && let Next::At(item) = self.next()?
+        {
+            self.tell_schedule(&item);
+        }
+        Ok(ended.map_or(Ok(events), Err))
     }
 
     fn end(&mut self, ended: Ended) -> Result<Ended, Error> {
@@ -162,22 +225,24 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     /// The next to leave, if it is a transaction on the tape.
-    fn on_tape(&self, pacer: &Pacer) -> Option<Due> {
+    fn on_tape(&self, shift: Duration) -> Option<Due> {
         let page = self.pages.front()?;
         let (transaction, item) = page.transaction().zip(page.items().first())?;
         let seq = Seq::new(transaction.range.end.get().saturating_sub(1));
-        let (at, time) = (pacer.due(item.offset), item.time);
+        let (at, time) = (self.pacer.due(item.offset).before(shift), item.time);
         Some(Due { seq, at, time, events: transaction.events, bytes: transaction.bytes })
     }
 
-    /// The events that are due now, at least the first, and no part of a transaction.
-    fn gather(&mut self, pacer: &Pacer) -> Result<Vec<Due>, Error> {
+    /// The events that are due now, at least the first, and no part of a transaction. They were due
+    /// before the schedule was shifted. While it stands still there is one.
+    fn gather(&mut self, shift: Duration) -> Result<Vec<Due>, Error> {
         let now = self.clock.now();
+        let most = if self.pacer.is_paused() { 1 } else { MAX_OFFER_EVENTS };
         let mut due = Vec::new();
         let mut gathered = 0;
         let mut continues = false;
         let (mut page, mut index) = (0, self.next);
-        while continues || due.len() < MAX_OFFER_EVENTS {
+        while continues || due.len() < most {
             let Some(ready) = self.pages.get(page) else {
                 // Everything at hand is due: look whether more has been read meanwhile.
                 if self.from.queue.has_pages() {
@@ -193,7 +258,7 @@ impl<'a, C: Clock> Player<'a, C> {
                 (page, index) = (page + 1, 0);
                 continue;
             };
-            let at = pacer.due(item.offset);
+            let at = self.pacer.due(item.offset);
             let bytes = ready.event_len(index);
             let fits = at <= now && gathered + bytes <= MAX_OFFER_BYTES;
             if !fits && !continues && !due.is_empty() {
@@ -201,6 +266,7 @@ impl<'a, C: Clock> Player<'a, C> {
             }
             gathered += bytes;
             continues = item.transaction == Transaction::Continues;
+            let at = at.before(shift);
             due.push(Due { seq: item.seq, at, time: item.time, events: 1, bytes });
             index += 1;
         }
@@ -223,7 +289,7 @@ impl<'a, C: Clock> Player<'a, C> {
             let left_out = self.played.tally.left_out() - left_out_before;
             let (done, rest) = due.split_at(taken);
             let at = Moments { handed, sent, acknowledged: self.clock.now() };
-            self.played.record(done, left_out, &at, self.progress);
+            self.played.record(done, left_out, &at, self.pacer.is_paced(), self.progress);
             due = rest;
             outgoing = outgoing.get(taken..).unwrap_or_default();
             if !outgoing.is_empty() && self.stop.is_requested() {
@@ -247,7 +313,7 @@ impl<'a, C: Clock> Player<'a, C> {
         }
         let left_out = self.played.tally.left_out() - left_out_before;
         let at = Moments { handed: sent, sent, acknowledged: self.clock.now() };
-        self.played.record(&[due], left_out, &at, self.progress);
+        self.played.record(&[due], left_out, &at, self.pacer.is_paced(), self.progress);
         Ok(None)
     }
 
@@ -262,35 +328,6 @@ impl<'a, C: Clock> Player<'a, C> {
             self.next -= len;
             self.pages.pop_front();
         }
-    }
-}
-
-impl Played {
-    fn record(&mut self, done: &[Due], left_out: u64, at: &Moments, to: &Progress) {
-        let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
-        let events: u64 = done.iter().map(|due| due.events).sum();
-        let delivered = events.saturating_sub(left_out);
-        let bytes: u64 = done.iter().map(|due| due.bytes as u64).sum();
-        self.delivered += delivered;
-        self.bytes += bytes;
-        self.reached = Some(last.seq.next());
-        let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
-        self.tape_time = Some((begin, last.time));
-        let is_paced = self.lateness.is_some();
-        if let Some(recorder) = &mut self.lateness {
-            for due in done {
-                recorder.record(at.sent.since(due.at), due.events);
-            }
-            to.late(at.sent.since(last.at));
-        }
-        let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
-        if let Some(recorder) = &mut self.lag {
-            for due in done {
-                recorder.record(lag(due), due.events);
-            }
-            to.lagging(lag(last));
-        }
-        to.delivered(delivered, bytes, last.seq.next(), last.time);
     }
 }
 

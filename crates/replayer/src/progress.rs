@@ -183,8 +183,27 @@ impl Progress {
         self.last_time.store(last.map_or(NO_TIME, WallTime::as_millis), Ordering::Relaxed);
     }
 
-    /// The clock was started for a first event of this recorded time.
-    pub(crate) fn started(&self, pacer: &Pacer, first: Offset, time: WallTime) {
+    /// The first event that leaves was recorded then.
+    pub(crate) fn begins_with(&self, time: WallTime) {
+        self.first_time.store(time.as_millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_speed(&self, speed: Speed, is_paused: bool) {
+        let factor = match speed {
+            Speed::Factor(factor) => factor,
+            Speed::Max => f64::INFINITY,
+        };
+        self.speed.store(factor.to_bits(), Ordering::Relaxed);
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// It is not known when the last event is due.
+    pub(crate) fn not_scheduled(&self) {
+        self.ends_due.store(0, Ordering::Relaxed);
+    }
+
+    /// The next event, at an offset and of this recorded time, is due as the pacer says.
+    pub(crate) fn scheduled(&self, pacer: &Pacer, first: Offset, time: WallTime) {
         let Some(last) = self::time(&self.last_time) else { return };
         let millis = last.as_millis().saturating_sub(time.as_millis());
         let nanos = u64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000);

@@ -1,27 +1,34 @@
 //! Reading ahead: from the tape's blocks to pages that are ready to leave.
 //!
 //! ```text
-//! reader thread: block ─► select ─► map ─► place in time ─► together ─► queue ─► player thread
+//! reader thread: block ─► select ─► map ─► place in time ─► together ─► spread ─► queue ─► player thread
+//!                  ▲                                                               │
+//!                  └────────────────────── another place, another lap ─────────────┘
 //! ```
 //! The queue between the two threads is bounded in bytes, so memory does not grow with the
 //! tape or with the sink's slowness. What the reader notices (events left out, repaired
 //! times) it hands over at the end.
 
 mod queue;
+mod spread;
 mod transactions;
 
 use std::ops::Range;
 
-use changetape_core::Seq;
+use changetape_core::{Position, Seq};
 use changetape_tape::{Block, TapeReader};
 
-pub(crate) use queue::{EndOnDrop, Queue, Taken};
+pub(crate) use queue::{EndOnDrop, Queue, Taken, Wanted};
 
 use crate::clock::Instant;
 use crate::namespace_map::Mapped;
 use crate::page::{Outgoing, Page, ReadAgain};
 use crate::summary::Tally;
-use crate::{Error, Missing, NamespaceMap, Progress, ReplayOptions, Selection, Timeline};
+use crate::{
+    Error, Laps, Missing, NamespaceMap, Progress, ReplayOptions, Selection, Timeline,
+    TimelineOptions, Times,
+};
+use spread::Spreading;
 use transactions::Together;
 
 /// What the reader makes of the tape, and what it noticed.
@@ -30,10 +37,12 @@ pub(crate) struct Reader<'a> {
     pub(crate) selection: &'a Selection,
     pub(crate) map: &'a NamespaceMap,
     pub(crate) missing: Missing,
+    pub(crate) laps: Laps,
     pub(crate) progress: &'a Progress,
+    options: TimelineOptions,
     pub(crate) timeline: Timeline,
     pub(crate) tally: Tally,
-    /// Events inside the range, selected or not.
+    /// Events inside the range, selected or not, over all laps.
     pub(crate) read: u64,
     /// Events that took part.
     pub(crate) selected: u64,
@@ -51,14 +60,15 @@ pub(crate) struct Again<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(options: &'a ReplayOptions, progress: &'a Progress) -> Self {
-        let ReplayOptions { selection, map, missing, .. } = options;
-        let (timeline, tally) = (Timeline::default(), Tally::default());
-        let missing = *missing;
+        let ReplayOptions { selection, map, missing, laps, timeline: options, .. } = options;
+        let (timeline, tally) = (Timeline::new(*options), Tally::default());
         Self {
             selection,
             map,
-            missing,
+            missing: *missing,
+            laps: *laps,
             progress,
+            options: *options,
             timeline,
             tally,
             read: 0,
@@ -68,15 +78,45 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Fills the queue with the events of a range, until its end, an error, or until nobody
-    /// takes any more.
+    /// Fills the queue with the events of a range, as often as it is played, until nobody takes any
+    /// more; from another place on where somebody wants that.
     pub(crate) fn run(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) {
         let _end = EndOnDrop(queue);
-        let mut together = Together::default();
-        let result = self.fill(tape, range, &mut together, &mut |pages| {
-            !queue.is_closed() && pages.into_iter().all(|page| queue.push(page))
+        let (mut from, mut laps) = (range.start, 1);
+        loop {
+            let selected = self.selected;
+            let result = self.lap(tape, &(from..range.end), queue);
+            // Where nothing is selected, nothing would be for ever.
+            let is_next = result.is_ok() && self.selected > selected && self.laps.go_on_after(laps);
+            from = match queue.wanted() {
+                Wanted::More if is_next => {
+                    laps += 1;
+                    range.start
+                }
+                Wanted::More => {
+                    queue.end(result);
+                    let Wanted::From(seq) = queue.wait_wanted() else { return };
+                    seq
+                }
+                Wanted::From(seq) => seq,
+                Wanted::Nothing => return,
+            };
+            self.timeline.begin_again();
+        }
+    }
+
+    /// Fills the queue with the events of a part, until its end or until they are not wanted.
+    fn lap(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) -> Result<(), Error> {
+        let (mut together, mut spreading) =
+            (Together::default(), Spreading::new(self.options.spread));
+        let read = self.read;
+        let filled = self.fill(tape, range, &mut together, &mut |pages| {
+            spreading.add(pages).into_iter().all(|page| queue.push(page)) && queue.wants_more()
         });
-        queue.end(result);
+        self.read += read;
+        // What was made ready before an error is delivered before it.
+        spreading.end().into_iter().all(|page| queue.push(page));
+        filled
     }
 
     fn fill(
@@ -152,10 +192,12 @@ impl<'a> Reader<'a> {
             self.selected += 1;
             let transaction = event.transaction().map_err(&bad)?;
             let placed = if let Some(placed) = together.place(transaction) {
+                self.timeline.goes_along();
                 placed
             } else {
                 let wall = event.wall_time().map_err(&bad)?;
-                self.timeline.place(wall, event.cluster_time().map_err(&bad)?)
+                let cluster = event.cluster_time().map_err(&bad)?;
+                self.timeline.place(Times { wall, cluster, arrival: recorded.arrival })
             };
             match self.map.apply(seq, &event)? {
                 Mapped::Unchanged => together.push(seq, placed, transaction, event.as_bytes()),
@@ -170,6 +212,10 @@ impl<'a> Reader<'a> {
 }
 
 impl ReadAgain for Again<'_> {
+    fn find(&self, place: Position) -> Result<Seq, Error> {
+        self.tape.seek(place).map_err(Error::tape)
+    }
+
     fn each(
         &self,
         range: &Range<Seq>,

@@ -7,13 +7,13 @@ use changetape_core::{ClusterTime, Seq, WallTime};
 use changetape_tape::{Tail, TapeReader};
 
 use crate::clock::HostClock;
-use crate::player::{Played, Player, Ready};
+use crate::player::{Plan, Played, Player, Ready, Watched};
 use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary};
 use crate::{
-    Completion, Coverage, Error, Expiries, Extent, Missing, NamespaceMap, Progress, Restoration,
-    Selection, Speed, Stop, Timeline,
+    Completion, Control, Coverage, Error, Expiries, Extent, Laps, Missing, NamespaceMap, OnLate,
+    Progress, Restoration, Selection, Speed, Stop, Timeline, TimelineOptions, Times,
 };
 
 /// What to play and how.
@@ -23,6 +23,12 @@ pub struct ReplayOptions {
     pub selection: Selection,
     /// How fast recorded time passes.
     pub speed: Speed,
+    /// Where events lie in recorded time.
+    pub timeline: TimelineOptions,
+    /// What is done about events that leave late.
+    pub on_late: OnLate,
+    /// How often it is played.
+    pub laps: Laps,
     /// Under which names.
     pub map: NamespaceMap,
     /// What to do where events are missing.
@@ -47,6 +53,9 @@ impl Default for ReplayOptions {
         Self {
             selection: Selection::default(),
             speed: Speed::ORIGINAL,
+            timeline: TimelineOptions::default(),
+            on_late: OnLate::default(),
+            laps: Laps::ONCE,
             map: NamespaceMap::default(),
             missing: Missing::default(),
             resume: Resume::default(),
@@ -60,19 +69,27 @@ pub struct Replay {
     options: ReplayOptions,
     sink: Box<dyn Sink>,
     base: Option<Restoration>,
+    control: Control,
 }
 
 impl Replay {
     /// A replay that has not begun.
     #[must_use]
     pub fn new(tape: TapeReader, options: ReplayOptions, sink: Box<dyn Sink>) -> Self {
-        Self { tape, options, sink, base: None }
+        Self { tape, options, sink, base: None, control: Control::default() }
     }
 
     /// Restores a base first.
     #[must_use]
     pub fn with_base(mut self, base: Option<Restoration>) -> Self {
         self.base = base;
+        self
+    }
+
+    /// Does what is asked for there while it plays.
+    #[must_use]
+    pub fn with_control(mut self, control: Control) -> Self {
+        self.control = control;
         self
     }
 
@@ -142,6 +159,14 @@ impl Replay {
             return Ok(Summary { base, ..summary(Ended::Stopped, range, start, nothing, reader) });
         }
         let (sink, tape, options) = (self.sink.as_mut(), &self.tape, &self.options);
+        let plan = Plan {
+            speed: options.speed,
+            on_late: options.on_late,
+            range: range.clone(),
+            tells_end: options.timeline.is_as_recorded() && options.laps == Laps::ONCE,
+            may_seek: !resumes,
+        };
+        let watched = Watched { progress, stop, control: &self.control };
         let again = Again { tape, options };
         let (result, played) = thread::scope(|scope| {
             let (queue, reader, range) = (&queue, &mut reader, &range);
@@ -154,7 +179,7 @@ impl Replay {
                 .spawn_scoped(scope, move || {
                     let clock = HostClock::for_this_thread();
                     let from = Ready { queue, tape: &again };
-                    Player::new(from, sink, clock, options.speed, progress, stop).play()
+                    Player::new(from, sink, clock, plan, watched).play()
                 })
                 .map_err(|error| {
                     queue.close();
@@ -182,7 +207,9 @@ impl Replay {
         }
         let reached = match ended {
             Ended::AtTheEnd => range.end,
-            Ended::Stopped | Ended::SinkClosed => played.reached.unwrap_or(range.start),
+            Ended::Stopped | Ended::SinkClosed | Ended::Late(_) => {
+                played.reached.unwrap_or(range.start)
+            }
         };
         progress.passed(reached);
         Ok(Summary { base, gaps, ..summary(ended, range, reached, played, reader) })
@@ -203,7 +230,8 @@ fn last_times(
 
 fn last_time(tape: &TapeReader, range: &Range<Seq>) -> Option<WallTime> {
     let (wall, cluster) = last_times(tape, range)?;
-    (wall.is_some() || cluster.is_some()).then(|| Timeline::default().place(wall, cluster).time)
+    let times = Times { wall, cluster, ..Times::default() };
+    (wall.is_some() || cluster.is_some()).then(|| Timeline::default().place(times).time)
 }
 
 /// Whether more events of a tape's last moment may be recorded later: all of a transaction have the
@@ -251,6 +279,9 @@ fn summary(
         lateness: played.lateness.and_then(|recorder| recorder.summary()),
         lag: played.lag.and_then(|recorder| recorder.summary()),
         elapsed: played.elapsed,
+        paused: played.paused,
+        seeks: played.seeks,
+        shifted: played.shifted,
         tape_time: played.tape_time,
     }
 }

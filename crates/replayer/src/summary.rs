@@ -31,6 +31,8 @@ pub enum Ended {
     Stopped,
     /// Whoever read the sink went away, as `head` does.
     SinkClosed,
+    /// An event would have left so much later than it was due, more than was allowed.
+    Late(Duration),
 }
 
 /// Events that could not be delivered, for one reason.
@@ -123,6 +125,12 @@ pub struct Summary {
     pub lag: Option<Lag>,
     /// From the moment the clock was started to the last acknowledgement.
     pub elapsed: Duration,
+    /// Of it, how long recorded time stood still because somebody asked for that.
+    pub paused: Duration,
+    /// How often somebody went to another place on the tape.
+    pub seeks: u64,
+    /// By how much the schedule was moved because the sink was slow.
+    pub shifted: Duration,
     /// Recorded times of the first and the last event delivered.
     pub tape_time: Option<(WallTime, WallTime)>,
 }

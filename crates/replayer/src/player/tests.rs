@@ -1,16 +1,21 @@
 //! Goal: what leaves together, when, and how a replay ends, without any real time or tape.
 
+mod asked;
+
 use std::sync::{Arc, Mutex};
 
 use std::ops::Range;
 
 use bson::rawdoc;
 
+use changetape_core::{Position, WallTime};
+
 use super::*;
+use crate::Placed;
 use crate::clock::ManualClock;
 use crate::page::OnTape;
 use crate::read_ahead::EndOnDrop;
-use crate::{Offset, Placed};
+use crate::summary::Tally;
 
 /// A manual clock that the sink can move too, as slow deliveries do.
 #[derive(Clone, Default)]
@@ -21,8 +26,8 @@ impl Clock for SharedClock {
         self.0.lock().unwrap().now()
     }
 
-    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
-        self.0.lock().unwrap().wait_until(due, stop)
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
+        self.0.lock().unwrap().wait_until(due, interrupts)
     }
 }
 
@@ -97,6 +102,15 @@ struct Tape(Vec<Page>);
 static NO_TAPE: Tape = Tape(Vec::new());
 
 impl ReadAgain for Tape {
+    fn find(&self, place: Position) -> Result<Seq, Error> {
+        match place {
+            Position::Seq(seq) => Ok(seq),
+            // Of a tape with an event each millisecond.
+            Position::Time(time) => Ok(Seq::new(time.as_millis().unsigned_abs())),
+            Position::Cluster(_) => Err(Error::BadSpeed { input: "stands for any failure".into() }),
+        }
+    }
+
     fn each(
         &self,
         _: &Range<Seq>,
@@ -118,7 +132,7 @@ fn pages(offsets: &[&[u64]]) -> Vec<Page> {
         let mut page = Page::default();
         for &offset in *offsets {
             let time = WallTime::from_millis(i64::try_from(offset / 1_000_000).unwrap());
-            let placed = Placed { offset: Offset::from_nanos(offset), time };
+            let placed = Placed { offset: Offset::from_nanos(offset), time, resolution: 0 };
             page.push(seq, placed, Transaction::None, rawdoc! {"n": 1}.as_bytes());
             seq = seq.next();
         }
@@ -132,14 +146,31 @@ fn from(queue: &Queue) -> Ready<'_> {
     Ready { queue, tape: &NO_TAPE }
 }
 
+fn plan(speed: Speed) -> Plan {
+    let range = Seq::ZERO..Seq::new(100_000);
+    Plan { speed, on_late: OnLate::default(), range, tells_end: true, may_seek: true }
+}
+
+/// Plays with a clock, and nobody who asks for anything.
+fn play_with(
+    from: Ready<'_>,
+    sink: &mut Script,
+    clock: impl Clock,
+    plan: Plan,
+    progress: &Progress,
+) -> (Result<Ended, Error>, Played) {
+    let (stop, control) = (Stop::default(), Control::default());
+    let watched = Watched { progress, stop: &stop, control: &control };
+    Player::new(from, sink, clock, plan, watched).play()
+}
+
 /// Plays what a queue holds at full speed.
 fn play_from(queue: &Queue, tape: &Tape) -> (Played, Script) {
     let clock = SharedClock::default();
     let mut script = Script::new(&clock);
-    let (progress, stop) = (Progress::default(), Stop::default());
+    let progress = Progress::default();
     let from = Ready { queue, tape };
-    let (result, played) =
-        Player::new(from, &mut script, clock, Speed::Max, &progress, &stop).play();
+    let (result, played) = play_with(from, &mut script, clock, plan(Speed::Max), &progress);
     assert_eq!(result.unwrap(), Ended::AtTheEnd);
     (played, script)
 }
@@ -157,9 +188,8 @@ fn play(
     let clock = SharedClock::default();
     let mut script = Script::new(&clock);
     set(&mut script);
-    let (progress, stop) = (Progress::default(), Stop::default());
-    let (result, played) =
-        Player::new(from(&queue), &mut script, clock, speed, &progress, &stop).play();
+    let progress = Progress::default();
+    let (result, played) = play_with(from(&queue), &mut script, clock, plan(speed), &progress);
     assert_eq!(progress.events(), played.delivered);
     (result.unwrap(), played, script)
 }
@@ -189,12 +219,12 @@ impl Clock for Reading<'_> {
         self.clock.now()
     }
 
-    fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
         if let Some(page) = self.page.take() {
             self.queue.push(page);
             self.queue.end(Ok(()));
         }
-        self.clock.wait_until(due, stop)
+        self.clock.wait_until(due, interrupts)
     }
 }
 
@@ -206,9 +236,9 @@ fn what_is_read_in_the_meantime_leaves_along_if_it_is_due() {
     let clock = SharedClock::default();
     let mut script = Script::new(&clock);
     let reading = Reading { clock, queue: &queue, page: pages.next() };
-    let (progress, stop) = (Progress::default(), Stop::default());
+    let progress = Progress::default();
     let (result, _) =
-        Player::new(from(&queue), &mut script, reading, Speed::ORIGINAL, &progress, &stop).play();
+        play_with(from(&queue), &mut script, reading, plan(Speed::ORIGINAL), &progress);
     assert_eq!(result.unwrap(), Ended::AtTheEnd);
     assert_eq!(script.deliveries, [(0, vec![0, 1, 2]), (700, vec![3])]);
 }
@@ -217,7 +247,7 @@ fn what_is_read_in_the_meantime_leaves_along_if_it_is_due() {
 fn at_full_speed_nobody_waits_and_nothing_is_late() {
     let (_, played, script) = play(&[&[0, 1_000_000], &[u64::MAX]], Speed::Max, |_| {});
     assert_eq!(script.deliveries, [(0, vec![0, 1, 2])]);
-    assert!(played.lateness.is_none());
+    assert_eq!(played.lateness.unwrap().summary(), None);
 }
 
 #[test]
@@ -259,9 +289,8 @@ fn at_full_speed_a_lag_is_counted_from_when_the_sink_was_handed_an_event() {
     let mut script = Script::new(&clock);
     // The last two are offered twice: they have been in the sink's hands all along.
     (script.takes, script.nanos) = (2, 1_000_000);
-    let (progress, stop) = (Progress::default(), Stop::default());
-    let (_, played) =
-        Player::new(from(&queue), &mut script, clock, Speed::Max, &progress, &stop).play();
+    let progress = Progress::default();
+    let (_, played) = play_with(from(&queue), &mut script, clock, plan(Speed::Max), &progress);
     let lag = played.lag.unwrap().summary().unwrap();
     assert!((999..=1_001).contains(&lag.p50.as_micros()), "{lag:?}");
     assert_eq!((lag.max, progress.lag()), (Duration::from_millis(2), Duration::from_millis(2)));
@@ -278,10 +307,10 @@ fn a_schedule_ends_when_the_last_event_of_the_range_is_due() {
         queue.end(Ok(()));
         let clock = SharedClock::default();
         clock.0.lock().unwrap().now = Instant::from_nanos(1_000);
-        let (progress, stop) = (Progress::default(), Stop::default());
+        let progress = Progress::default();
         progress.begin(Seq::ZERO, Seq::new(1), last.map(WallTime::from_millis));
         let mut script = Script::new(&clock);
-        let _ = Player::new(from(&queue), &mut script, clock, speed, &progress, &stop).play();
+        let _ = play_with(from(&queue), &mut script, clock, plan(speed), &progress);
         progress.schedule_left(Instant::from_nanos(now))
     };
     let millis = |millis| Some(Duration::from_millis(millis));
@@ -315,7 +344,8 @@ fn an_offer_is_bounded() {
 /// A page with a transaction of so many events of a kilobyte between two other events.
 fn with_transaction(events: u64) -> Page {
     let mut page = Page::default();
-    let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
+    let placed =
+        Placed { offset: Offset::default(), time: WallTime::from_millis(0), resolution: 0 };
     let event = rawdoc! {"filling": "x".repeat(1024)};
     for n in 0..events + 2 {
         let transaction = match n {
@@ -344,7 +374,8 @@ fn no_offer_ends_within_a_transaction() {
 fn a_transaction_on_the_tape_is_read_when_it_is_its_turn() {
     let before_and_behind = pages(&[&[0], &[9]]);
     let parts = pages(&[&[1, 2], &[3]]);
-    let at = Placed { offset: Offset::from_nanos(1), time: WallTime::from_millis(0) };
+    let at =
+        Placed { offset: Offset::from_nanos(1), time: WallTime::from_millis(0), resolution: 0 };
     let on_tape = OnTape { range: Seq::new(1)..Seq::new(5), events: 3, bytes: 30 };
     let queue = Queue::default();
     let [before, behind] = <[Page; 2]>::try_from(before_and_behind).unwrap();
@@ -400,9 +431,8 @@ fn what_was_read_before_a_failure_is_delivered_first() {
     queue.end(Err(Error::BadSpeed { input: "stands for any failure".into() }));
     let clock = SharedClock::default();
     let mut script = Script::new(&clock);
-    let (progress, stop) = (Progress::default(), Stop::default());
-    let (result, played) =
-        Player::new(from(&queue), &mut script, clock, Speed::Max, &progress, &stop).play();
+    let progress = Progress::default();
+    let (result, played) = play_with(from(&queue), &mut script, clock, plan(Speed::Max), &progress);
     assert!(matches!(result, Err(Error::BadSpeed { .. })));
     assert_eq!(played.delivered, 2);
     assert_eq!(progress.reached(), Seq::new(2));

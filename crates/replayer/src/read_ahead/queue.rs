@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use changetape_core::Seq;
+
 use crate::clock::SLICE;
 use crate::page::Page;
 use crate::{Error, Stop};
@@ -33,8 +35,22 @@ struct State {
     ended: bool,
     /// Why the reader ended, if it could not go on.
     failure: Option<Error>,
-    /// Nobody takes pages any more.
-    closed: bool,
+    /// Nobody reads any more, wherever pages are wanted from.
+    is_left: bool,
+    /// What whoever takes pages wants next.
+    wanted: Wanted,
+}
+
+/// Which pages are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those that follow.
+    #[default]
+    More,
+    /// Those from another place on.
+    From(Seq),
+    /// None.
+    Nothing,
 }
 
 /// What came of asking for pages.
@@ -55,7 +71,9 @@ pub(crate) struct EndOnDrop<'a>(pub(crate) &'a Queue);
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
+        let mut state = self.0.lock();
+        (state.ended, state.is_left) = (true, true);
+        drop(state);
         self.0.changed.notify_all();
     }
 }
@@ -76,33 +94,69 @@ impl Queue {
     pub(crate) fn push(&self, page: Page) -> bool {
         let size = page.memory();
         let mut state = self.lock();
-        while !state.closed && state.bytes > 0 && state.bytes + size > self.limit {
+        while state.wanted == Wanted::More && state.bytes > 0 && state.bytes + size > self.limit {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if !state.closed {
-            state.bytes += size;
-            state.pages.push_back(page);
-            self.changed.notify_all();
+        if state.wanted != Wanted::More {
+            return false;
         }
-        !state.closed
+        state.bytes += size;
+        state.pages.push_back(page);
+        self.changed.notify_all();
+        true
     }
 
     /// Says that no page follows, and why.
     pub(crate) fn end(&self, result: Result<(), Error>) {
         let mut state = self.lock();
-        state.ended = true;
-        state.failure = result.err();
+        if state.wanted == Wanted::More {
+            state.ended = true;
+            state.failure = result.err();
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until other pages are wanted than those that follow, or none; the reader goes there.
+    pub(crate) fn wait_wanted(&self) -> Wanted {
+        let mut state = self.lock();
+        while state.wanted == Wanted::More {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.begin_wanted(state)
+    }
+
+    /// Which pages are wanted; the reader goes there.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.begin_wanted(self.lock())
+    }
+
+    /// Whether those that follow are.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.lock().wanted == Wanted::More
+    }
+
+    fn begin_wanted(&self, mut state: MutexGuard<'_, State>) -> Wanted {
+        let wanted = state.wanted;
+        if let Wanted::From(_) = wanted {
+            state.wanted = Wanted::More;
+            self.changed.notify_all();
+        }
+        wanted
+    }
+
+    /// Asks for pages from another place on, and forgets those that are ready.
+    pub(crate) fn seek(&self, to: Seq) {
+        let mut state = self.lock();
+        state.pages.clear();
+        (state.bytes, state.ended, state.failure) = (0, state.is_left, None);
+        state.wanted = Wanted::From(to);
         self.changed.notify_all();
     }
 
     /// Says that nobody takes pages any more.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.lock().wanted = Wanted::Nothing;
         self.changed.notify_all();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
     }
 
     /// Waits until the queue is full, no more pages come, or the first has waited for

@@ -18,7 +18,13 @@ fn offsets(events: &[(Option<WallTime>, Option<ClusterTime>)]) -> (Vec<u64>, Tim
     let mut timeline = Timeline::default();
     let offsets = events
         .iter()
-        .map(|(wall, cluster)| timeline.place(*wall, *cluster).offset.as_nanos() / 1_000_000)
+        .map(|(wall, cluster)| {
+            timeline
+                .place(Times { wall: *wall, cluster: *cluster, ..Times::default() })
+                .offset
+                .as_nanos()
+                / 1_000_000
+        })
         .collect();
     (offsets, timeline)
 }
@@ -129,9 +135,98 @@ fn random_times_never_go_backwards() {
             let wall = random.bool().then(|| WallTime::from_millis(millis));
             let seconds = if extreme { random.u32(..) } else { random.u32(0..100) };
             let cluster = random.bool().then_some(ClusterTime { seconds, increment: 0 });
-            let placed = timeline.place(wall, cluster);
+            let placed = timeline.place(Times { wall, cluster, ..Times::default() });
             assert!(placed.offset >= last, "{wall:?} {cluster:?}");
             last = placed.offset;
         }
     }
+}
+
+fn timeline(options: TimelineOptions) -> Timeline {
+    Timeline::new(options)
+}
+
+#[test]
+fn no_gap_is_longer_than_the_longest() {
+    let max_gap = Some(Duration::from_millis(100));
+    let mut timeline = timeline(TimelineOptions { max_gap, ..TimelineOptions::default() });
+    let at = [0, 50, 150, 9_000, 9_001, 999_999].map(|millis| {
+        let times = Times { wall: wall(10_000 + millis), ..Times::default() };
+        let placed = timeline.place(times);
+        (placed.offset.as_nanos() / 1_000_000, placed.time.as_millis() - 10_000)
+    });
+    assert_eq!(at, [(0, 0), (50, 50), (150, 150), (250, 9_000), (251, 9_001), (351, 999_999)]);
+}
+
+#[test]
+fn a_rate_counts_events_and_nothing_else() {
+    let source = TimeSource::Rate("1000/s".parse().unwrap());
+    let mut timeline = timeline(TimelineOptions { source, ..TimelineOptions::default() });
+    let place = |timeline: &mut Timeline, millis| {
+        let placed = timeline.place(Times { wall: wall(millis), ..Times::default() });
+        (placed.offset.as_nanos() / 1_000, placed.resolution)
+    };
+    assert_eq!(place(&mut timeline, 5_000), (0, 0));
+    assert_eq!(place(&mut timeline, 900_000), (1_000, 0));
+    // Two more of that transaction, which leave with it.
+    timeline.goes_along();
+    timeline.goes_along();
+    assert_eq!(place(&mut timeline, 900_000), (4_000, 0));
+    timeline.begin_again();
+    assert_eq!(place(&mut timeline, 5_000), (5_000, 0));
+}
+
+#[test]
+fn by_the_cluster_time_events_lie_anywhere_in_their_second() {
+    let source = TimeSource::Cluster;
+    let mut timeline = timeline(TimelineOptions { source, ..TimelineOptions::default() });
+    let at = [(10, 10_900), (10, 10_950), (11, 10_990), (13, 5)].map(|(seconds, millis)| {
+        let times = Times { wall: wall(millis), cluster: cluster(seconds), ..Times::default() };
+        let placed = timeline.place(times);
+        (placed.offset.as_nanos() / 1_000_000, placed.resolution)
+    });
+    assert_eq!(at, [(0, ONE), (0, ONE), (1_000, ONE), (3_000, ONE)]);
+    assert_eq!(timeline.repaired(), 0);
+}
+
+#[test]
+fn arrivals_lie_where_the_monotonic_clock_says_unless_it_began_anew() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let source = TimeSource::Arrival;
+    let mut timeline = timeline(TimelineOptions { source, ..TimelineOptions::default() });
+    let boot = 1_772_366_400_000_000_000;
+    let at = [
+        (boot, 5_000),
+        // Somebody has set the wall clock, by less than a restart takes.
+        (boot + 30_000_000_000, 7_500),
+        (boot + 30_000_000_000, 7_500),
+        // Another boot, a shorter and a longer one.
+        (boot + HOUR, 1_000),
+        (boot + 100 * HOUR, 20 * HOUR),
+        // Both went back.
+        (boot, 1),
+        (boot + 10, 11),
+    ]
+    .map(|(wall_nanos, monotonic_nanos)| {
+        let arrival = Arrival { wall_nanos, monotonic_nanos };
+        timeline.place(Times { arrival, ..Times::default() }).offset.as_nanos()
+    });
+    let second = 2_500 + HOUR - 30_000_000_000;
+    let third = second + 99 * HOUR;
+    assert_eq!(at, [0, 2_500, 2_500, second, third, third, third + 10]);
+    assert_eq!(timeline.repaired(), 1);
+}
+
+#[test]
+fn another_lap_begins_when_the_time_is_over_in_which_the_last_event_lies() {
+    let mut timeline = timeline(TimelineOptions::default());
+    let place = |timeline: &mut Timeline, millis| {
+        timeline.place(Times { wall: wall(millis), ..Times::default() }).offset.as_nanos()
+            / 1_000_000
+    };
+    assert_eq!([10_000, 10_007].map(|millis| place(&mut timeline, millis)), [0, 7]);
+    timeline.begin_again();
+    timeline.begin_again();
+    assert_eq!([10_000, 10_007].map(|millis| place(&mut timeline, millis)), [8, 15]);
+    assert_eq!(timeline.repaired(), 0);
 }

@@ -16,8 +16,8 @@ fn pages(limit: usize, blocks: &[&[Option<i64>]]) -> Vec<String> {
     for block in blocks {
         for number in *block {
             let transaction = number.map(|number| (&*session, number));
-            let at =
-                Placed { offset: Offset::from_nanos(seq.get()), time: WallTime::from_millis(0) };
+            let (offset, time) = (Offset::from_nanos(seq.get()), WallTime::from_millis(0));
+            let at = Placed { offset, time, resolution: 0 };
             let placed = together.place(transaction).unwrap_or(at);
             together.push(seq, placed, transaction, &[0; 10]);
             seq = seq.next();
@@ -60,7 +60,8 @@ fn the_end_of_a_block_ends_no_transaction() {
 #[test]
 fn another_session_is_another_transaction() {
     let mut together = Together::default();
-    let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
+    let placed =
+        Placed { offset: Offset::default(), time: WallTime::from_millis(0), resolution: 0 };
     for session in [rawdoc! {"id": 1}, rawdoc! {"id": 2}] {
         together.push(Seq::ZERO, placed, Some((&session, 7)), &[0]);
     }
@@ -85,7 +86,8 @@ fn a_single_event_is_held_whatever_its_size() {
 #[test]
 fn where_a_transaction_begins_is_known_until_it_ends() {
     let mut together = Together { limit: 15, ..Together::default() };
-    let placed = Placed { offset: Offset::default(), time: WallTime::from_millis(0) };
+    let placed =
+        Placed { offset: Offset::default(), time: WallTime::from_millis(0), resolution: 0 };
     let session = rawdoc! {"id": 1};
     let mut begun = Vec::new();
     // The second is too large to be held.

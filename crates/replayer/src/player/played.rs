@@ -1,0 +1,91 @@
+//! What a player has done so far.
+
+use std::time::Duration;
+
+use changetape_core::{Seq, WallTime};
+
+use crate::Progress;
+use crate::clock::Instant;
+use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::summary::Tally;
+
+/// What a player has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    pub(crate) delivered: u64,
+    pub(crate) bytes: u64,
+    pub(crate) reached: Option<Seq>,
+    pub(crate) tape_time: Option<(WallTime, WallTime)>,
+    pub(crate) elapsed: Duration,
+    pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) lag: Option<LagRecorder>,
+    pub(crate) tally: Tally,
+    /// How often somebody went to another place.
+    pub(crate) seeks: u64,
+    /// How long it stood still because somebody asked for that.
+    pub(crate) paused: Duration,
+    /// Since when it does.
+    paused_since: Option<Instant>,
+    /// By how much the schedule was moved for a slow sink.
+    pub(crate) shifted: Duration,
+}
+
+/// An event that is due, or a transaction on the tape, and what is to be told about it.
+pub(super) struct Due {
+    /// The last event of it.
+    pub(super) seq: Seq,
+    pub(super) at: Instant,
+    pub(super) time: WallTime,
+    pub(super) events: u64,
+    pub(super) bytes: usize,
+}
+
+/// When the sink got events for the first time and the last, and when it had taken them.
+pub(super) struct Moments {
+    pub(super) handed: Instant,
+    pub(super) sent: Instant,
+    pub(super) acknowledged: Instant,
+}
+
+impl Played {
+    pub(super) fn begin_pausing(&mut self, now: Instant) {
+        self.paused_since.get_or_insert(now);
+    }
+
+    pub(super) fn stop_pausing(&mut self, now: Instant) {
+        self.paused += self.paused_since.take().map_or(Duration::ZERO, |since| now.since(since));
+    }
+
+    pub(super) fn record(
+        &mut self,
+        done: &[Due],
+        left_out: u64,
+        at: &Moments,
+        is_paced: bool,
+        to: &Progress,
+    ) {
+        let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
+        let events: u64 = done.iter().map(|due| due.events).sum();
+        let delivered = events.saturating_sub(left_out);
+        let bytes: u64 = done.iter().map(|due| due.bytes as u64).sum();
+        self.delivered += delivered;
+        self.bytes += bytes;
+        self.reached = Some(last.seq.next());
+        let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
+        self.tape_time = Some((begin, last.time));
+        if let Some(recorder) = self.lateness.as_mut().filter(|_| is_paced) {
+            for due in done {
+                recorder.record(at.sent.since(due.at), due.events);
+            }
+            to.late(at.sent.since(last.at));
+        }
+        let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
+        if let Some(recorder) = &mut self.lag {
+            for due in done {
+                recorder.record(lag(due), due.events);
+            }
+            to.lagging(lag(last));
+        }
+        to.delivered(delivered, bytes, last.seq.next(), last.time);
+    }
+}
