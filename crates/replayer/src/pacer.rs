@@ -98,11 +98,12 @@ impl Pacer {
         self.paused.is_some()
     }
 
-    /// Where on the timeline the schedule is; at [`Speed::Max`] it is wherever the `next` event is.
+    /// Where on the timeline the schedule is; at [`Speed::Max`] it is wherever the `next` event is, or
+    /// where that speed began if the event was overdue then.
     #[must_use]
     pub fn position(&self, now: Instant, next: Offset) -> Offset {
         let now = self.paused.unwrap_or(now);
-        self.stretches.back().map_or(next, |stretch| stretch.position(now).unwrap_or(next))
+        self.stretches.get(self.current(now)).map_or(next, |stretch| stretch.position(now, next))
     }
 
     /// Lets recorded time stand still.
@@ -119,8 +120,12 @@ impl Pacer {
 
     /// Lets it pass at another speed from now on; `next` is the next event to leave.
     pub fn set_speed(&mut self, speed: Speed, now: Instant, next: Offset) {
-        let anchor = self.paused.unwrap_or(now);
-        let from = self.position(now, next);
+        let now = self.paused.unwrap_or(now);
+        let current = self.current(now);
+        self.stretches.truncate(current + 1);
+        // It may begin later than now.
+        let begun = self.stretches.back().map_or(now, |last| last.anchor);
+        let (anchor, from) = (now.max(begun), self.position(now, next));
         // All that fell due in them has left.
         while self.stretches.get(1).is_some_and(|stretch| stretch.from <= next)
             || self.stretches.len() >= STRETCHES
@@ -131,6 +136,11 @@ impl Pacer {
             self.stretches.pop_back();
         }
         self.stretches.push_back(Stretch { from, anchor, speed });
+    }
+
+    /// Which stretch the schedule is in: after it was shifted, not always the last.
+    fn current(&self, now: Instant) -> usize {
+        self.stretches.iter().rposition(|stretch| stretch.anchor <= now).unwrap_or(0)
     }
 
     /// Begins anew with the next event, at `offset`, at the same speed: after a step or a seek. What
@@ -160,13 +170,10 @@ impl Stretch {
         }
     }
 
-    /// Where it is, if it says.
-    fn position(&self, now: Instant) -> Option<Offset> {
+    fn position(&self, now: Instant, next: Offset) -> Offset {
         match self.speed {
-            Speed::Max => None,
-            Speed::Factor(factor) => {
-                Some(self.from.after_nanos(pass(now.since(self.anchor), factor)))
-            }
+            Speed::Max => next.max(self.from),
+            Speed::Factor(factor) => self.from.after_nanos(pass(now.since(self.anchor), factor)),
         }
     }
 }

@@ -191,9 +191,11 @@ fn a_stop_ends_a_pause() {
             assert!(progress.is_paused());
             stop.request();
         });
-        Player::new(from(&queue), &mut script, clock, plan(Speed::ORIGINAL), watched).play().0
+        Player::new(from(&queue), &mut script, clock, plan(Speed::ORIGINAL), watched).play()
     });
+    let (ended, played) = ended;
     assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert!(played.paused > Duration::ZERO, "a pause that has not ended counts");
     assert!(script.deliveries.is_empty() && script.finished);
 }
 
