@@ -46,6 +46,7 @@ pub mod verify;
 mod delays;
 mod error;
 mod expiry;
+mod host;
 mod progress;
 mod summary;
 
@@ -54,6 +55,7 @@ pub use control::{Answer, Command, Control, NotDone, SeekTo};
 pub use delays::{Lag, Lateness};
 pub use error::Error;
 pub use expiry::{Completion, Expiries, Expiry, LeftHeld};
+pub use host::HostLoad;
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;

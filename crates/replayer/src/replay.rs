@@ -6,7 +6,7 @@ use std::thread;
 use changetape_core::{ClusterTime, Seq, WallTime};
 use changetape_tape::{Tail, TapeReader};
 
-use crate::clock::HostClock;
+use crate::clock::{HostClock, Timer};
 use crate::player::{Played, Player, Ready};
 use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
@@ -152,7 +152,7 @@ impl Replay {
             let playing = thread::Builder::new()
                 .name("changetape-player".to_owned())
                 .spawn_scoped(scope, move || {
-                    let clock = HostClock::for_this_thread();
+                    let clock = HostClock::calibrated(Timer::Precise);
                     let from = Ready { queue, tape: &again };
                     Player::new(from, sink, clock, options.speed, progress, stop).play()
                 })
