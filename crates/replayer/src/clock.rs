@@ -23,6 +23,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::Stop;
 
 pub use calibrate::{Calibration, Measured, Method, calibrate};
+use spin::Spin;
 
 /// The longest sleep without looking whether to stop.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
@@ -114,38 +115,35 @@ pub enum Timer {
 /// The host's monotonic clock.
 #[derive(Debug)]
 pub struct HostClock {
-    /// How long before it is due a sleep ends; zero where nobody spins.
-    spin: Duration,
+    /// How long before it is due a sleep ends.
+    spin: Spin,
 }
 
 impl HostClock {
-    /// The clock for the thread that calls, whose timer slack it sets, with the usual spin. Where
-    /// that fails, waits end a little later, which lateness shows.
+    /// The clock for the thread that calls, whose timer slack it sets, with the usual spin to begin
+    /// with. Where that fails, waits end a little later, which lateness shows.
     #[must_use]
     pub fn usual(timer: Timer) -> Self {
-        sleep::set_slack(match timer {
-            Timer::Precise => sleep::Slack::Least,
-            Timer::Coarse => sleep::Slack::Usual,
-        });
-        let spin = match timer {
-            Timer::Precise => spin::USUAL,
-            Timer::Coarse => Duration::ZERO,
-        };
-        Self { spin }
+        Self::with(timer, || Spin::of(spin::USUAL))
     }
 
-    /// The same, with a spin that fits what waking this thread takes here and now. Finding that out
-    /// takes some [`spin::TAKES`].
+    /// The same with a spin that fits what waking this thread takes here and now. Finding that out
+    /// takes some 50 ms.
     #[must_use]
     pub fn calibrated(timer: Timer) -> Self {
-        let clock = Self::usual(timer);
+        Self::with(timer, Spin::measured)
+    }
+
+    fn with(timer: Timer, spin: impl FnOnce() -> Spin) -> Self {
         match timer {
             Timer::Precise => {
-                let spin = spin::chosen(&mut spin::latencies());
-                tracing::debug!("sleeping until {spin:?} before an event is due");
-                Self { spin }
+                sleep::set_slack(sleep::Slack::Least);
+                Self { spin: spin() }
             }
-            Timer::Coarse => clock,
+            Timer::Coarse => {
+                sleep::set_slack(sleep::Slack::Usual);
+                Self { spin: Spin::None }
+            }
         }
     }
 }
@@ -156,7 +154,7 @@ impl Clock for HostClock {
     }
 
     fn wait_until(&mut self, due: Instant, stop: &Stop) -> Waited {
-        let spin_from = due.before(self.spin);
+        let spin_from = due.before(self.spin.length());
         loop {
             if stop.is_requested() {
                 return Waited::Stopped;
@@ -165,7 +163,9 @@ impl Clock for HostClock {
             if now >= spin_from {
                 break;
             }
-            sleep::until(spin_from.min(now.after_nanos(nanos(SLICE))));
+            let wake = spin_from.min(now.after_nanos(nanos(SLICE)));
+            sleep::until(wake);
+            self.spin.woken(wake, self.now());
         }
         while self.now() < due {
             std::hint::spin_loop();
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn only_a_precise_timer_spins() {
-        assert!(HostClock::calibrated(Timer::Precise).spin >= spin::LEAST);
-        assert_eq!(HostClock::calibrated(Timer::Coarse).spin, Duration::ZERO);
+        assert!(HostClock::calibrated(Timer::Precise).spin.length() >= spin::LEAST);
+        assert_eq!(HostClock::calibrated(Timer::Coarse).spin.length(), Duration::ZERO);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Clock as _, HostClock, Instant, Timer, sleep, spin};
+use super::spin::{self, Spin};
+use super::{Clock as _, HostClock, Instant, Timer, sleep};
 use crate::{Error, HostLoad, Stop};
 
 /// How far apart the instants are in the mean.
@@ -61,7 +62,7 @@ pub struct Measured {
 pub struct Calibration {
     /// What each method did.
     pub methods: Vec<Measured>,
-    /// How long before an event is due a replay would end its sleep here and now.
+    /// How long before an event is due a replay that began now would end its sleep.
     pub spin: Duration,
     /// How long all of it took.
     pub elapsed: Duration,
@@ -75,7 +76,7 @@ pub struct Calibration {
 /// [`Error::Thread`].
 pub fn calibrate(duration: Duration, mut begins: impl FnMut(Method)) -> Result<Calibration, Error> {
     let (host, begin) = (HostLoad::until_now(), Instant::now());
-    let spin = on_a_thread(|| Ok(HostClock::calibrated(Timer::Precise).spin))?;
+    let spin = on_a_thread(|| Ok(HostClock::calibrated(Timer::Precise).spin.length()))?;
     let mut methods = Vec::new();
     for method in Method::ALL {
         begins(method);
@@ -142,11 +143,11 @@ fn wait_by(method: Method, spin: Duration) -> Result<Box<dyn FnMut(Instant)>, Er
         Method::Absolute => by(HostClock::usual(Timer::Coarse)),
         Method::LeastSlack => {
             sleep::set_slack(sleep::Slack::Least);
-            by(HostClock { spin: Duration::ZERO })
+            by(HostClock { spin: Spin::None })
         }
         Method::Spin => {
             sleep::set_slack(sleep::Slack::Least);
-            by(HostClock { spin })
+            by(HostClock { spin: Spin::of(spin) })
         }
     })
 }

@@ -2,8 +2,9 @@
 //!
 //! A spin as long as waking up takes is what precision costs, on every event: shorter, and the
 //! thread is often still asleep when the event is due; longer, and a core is kept busy for nothing.
-//! What waking up takes differs from host to host and from hour to hour, so it is measured when a
-//! replay starts, on the thread that will wait.
+//! What waking up takes differs from host to host, and changes while a replay lasts: a core that
+//! has nothing else to do falls asleep, and is slower to wake. So it is measured when a replay starts,
+//! on the thread that will wait, and again at each wait.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const MOST: Duration = Duration::from_micros(200);
 /// The spin where nothing was measured: about the p95 on two shared cores.
 pub(super) const USUAL: Duration = Duration::from_micros(100);
 
-/// How many sleeps are measured: the p95 is then the fourth-longest.
+/// How many sleeps the spin is chosen from: the p95 is then the fifth-longest.
 const SAMPLES: usize = 80;
 
 /// How long each is: short, and long enough for a core to have become idle.
@@ -33,27 +34,77 @@ const NAP: Duration = Duration::from_micros(500);
 /// first events are read.
 pub(super) const TAKES: Duration = Duration::from_millis(60);
 
-/// How much later than asked for this thread is woken, time and again.
-pub(super) fn latencies() -> Vec<Duration> {
-    let begin = Instant::now();
-    let mut latencies = Vec::with_capacity(SAMPLES);
-    let mut now = begin;
-    while latencies.len() < SAMPLES && now.since(begin) < TAKES {
-        let due = now.after_nanos(super::nanos(NAP));
-        sleep::until(due);
-        now = Instant::now();
-        // A signal may have ended the sleep.
-        if now >= due {
-            latencies.push(now.since(due));
+/// How long to spin.
+#[derive(Debug)]
+pub(super) enum Spin {
+    /// Not at all.
+    None,
+    /// As long as waking up takes.
+    Measured {
+        /// How long, by what it took before.
+        length: Duration,
+        /// What it took since then.
+        lately: Vec<Duration>,
+    },
+}
+
+impl Spin {
+    /// So long to begin with.
+    pub(super) fn of(length: Duration) -> Self {
+        Self::Measured { length, lately: Vec::with_capacity(SAMPLES) }
+    }
+
+    /// As long as waking up takes here and now, which takes some [`TAKES`] to find out.
+    pub(super) fn measured() -> Self {
+        let mut spin = Self::of(USUAL);
+        let begin = Instant::now();
+        let mut now = begin;
+        for _ in 0..SAMPLES {
+            if now.since(begin) >= TAKES {
+                break;
+            }
+            let due = now.after_nanos(super::nanos(NAP));
+            sleep::until(due);
+            now = Instant::now();
+            spin.woken(due, now);
+        }
+        spin.choose();
+        spin
+    }
+
+    pub(super) fn length(&self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Measured { length, .. } => *length,
         }
     }
-    latencies
+
+    /// A sleep until `due` ended at `now`.
+    pub(super) fn woken(&mut self, due: Instant, now: Instant) {
+        let Self::Measured { lately, .. } = self else { return };
+        // A signal may have ended the sleep.
+        if now >= due {
+            lately.push(now.since(due));
+        }
+        if lately.len() >= SAMPLES {
+            self.choose();
+        }
+    }
+
+    /// Chooses by what waking up took lately, if anything did.
+    fn choose(&mut self) {
+        let Self::Measured { length, lately } = self else { return };
+        if let Some(fits) = fitting(lately) {
+            *length = fits;
+        }
+        lately.clear();
+    }
 }
 
 /// The spin that fits these latencies.
-pub(super) fn chosen(latencies: &mut [Duration]) -> Duration {
+fn fitting(latencies: &mut [Duration]) -> Option<Duration> {
     latencies.sort_unstable();
-    percentile(latencies, PERCENT).map_or(USUAL, |latency| latency.clamp(LEAST, MOST))
+    percentile(latencies, PERCENT).map(|latency| latency.clamp(LEAST, MOST))
 }
 
 /// The shortest of these, in order, that so many percent are not longer than.
@@ -66,23 +117,44 @@ pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration
 mod tests {
     use super::*;
 
-    fn of(micros: impl IntoIterator<Item = u64>) -> Duration {
-        chosen(&mut micros.into_iter().map(Duration::from_micros).collect::<Vec<_>>())
+    fn of(micros: impl IntoIterator<Item = u64>) -> Option<u128> {
+        let mut latencies: Vec<_> = micros.into_iter().map(Duration::from_micros).collect();
+        fitting(&mut latencies).map(|spin| spin.as_micros())
     }
 
     #[test]
     fn the_spin_covers_95_of_100_wake_ups() {
-        assert_eq!(of((1..=100).rev()), Duration::from_micros(95));
-        assert_eq!(of((1..=80).map(|n| n + 50)), Duration::from_micros(50 + 76));
+        assert_eq!(of((1..=100).rev()), Some(95));
+        assert_eq!(of((1..=80).map(|n| n + 50)), Some(50 + 76));
         // One that was kept from the core does not count.
-        assert_eq!(of([60; 79].into_iter().chain([9_000])), Duration::from_micros(60));
+        assert_eq!(of([60; 79].into_iter().chain([9_000])), Some(60));
     }
 
     #[test]
     fn the_spin_stays_within_its_bounds() {
-        assert_eq!(of([3; 80]), LEAST);
-        assert_eq!(of([4_000; 80]), MOST);
-        assert_eq!(of([]), USUAL);
-        assert_eq!(of([70]), Duration::from_micros(70));
+        assert_eq!(of([3; 80]), Some(LEAST.as_micros()));
+        assert_eq!(of([4_000; 80]), Some(MOST.as_micros()));
+        assert_eq!(of([70]), Some(70));
+        assert_eq!(of([]), None);
+    }
+
+    #[test]
+    fn the_spin_follows_what_waking_up_takes() {
+        let due = Instant::from_nanos(1_000_000_000);
+        let mut spin = Spin::of(USUAL);
+        let mut wake = |micros: u64, times: usize| {
+            (0..times).for_each(|_| spin.woken(due, due.after_nanos(micros * 1_000)));
+            spin.length().as_micros()
+        };
+        assert_eq!(wake(40, SAMPLES - 1), 100, "too few to say");
+        assert_eq!(wake(40, 1), 40);
+        // Only what came since then counts.
+        assert_eq!(wake(70, SAMPLES), 70);
+        // Sleeps that were interrupted say nothing.
+        (0..SAMPLES).for_each(|_| spin.woken(due, Instant::from_nanos(7)));
+        assert_eq!(spin.length().as_micros(), 70);
+        let mut none = Spin::None;
+        (0..SAMPLES).for_each(|_| none.woken(due, due.after_nanos(50_000)));
+        assert_eq!(none.length(), Duration::ZERO);
     }
 }
