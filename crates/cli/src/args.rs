@@ -16,7 +16,7 @@ mod verify;
 pub(crate) use calibrate::CalibrateArgs;
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
-pub(crate) use replay::{CatArgs, OnErrorArg, ReplayArgs};
+pub(crate) use replay::{CatArgs, LatenessFile, OnErrorArg, ReplayArgs};
 use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;

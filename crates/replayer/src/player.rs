@@ -12,12 +12,13 @@ use std::time::Duration;
 use changetape_core::{Seq, WallTime};
 
 use crate::clock::{Clock, Instant, Waited};
-use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::delays::LagRecorder;
+use crate::fidelity::{Cause, FidelityRecorder};
 use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
 use crate::summary::{Ended, Tally};
-use crate::{Error, Pacer, Progress, Speed, Stop};
+use crate::{Error, LatenessRows, Pacer, Progress, Speed, Stop};
 
 /// The most events that are offered to a sink at once.
 const MAX_OFFER_EVENTS: usize = 4096;
@@ -56,8 +57,11 @@ pub(crate) struct Played {
     pub(crate) reached: Option<Seq>,
     pub(crate) tape_time: Option<(WallTime, WallTime)>,
     pub(crate) elapsed: Duration,
-    pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) fidelity: Option<FidelityRecorder>,
+    rows: Option<LatenessRows>,
     pub(crate) lag: Option<LagRecorder>,
+    /// When the sink had taken what it was offered last.
+    free_from: Option<Instant>,
     pub(crate) tally: Tally,
 }
 
@@ -99,6 +103,12 @@ impl<'a, C: Clock> Player<'a, C> {
         Self { from, sink, clock, speed, progress, stop, pages: VecDeque::new(), next: 0, played }
     }
 
+    /// Logs when each event was due and when it left.
+    pub(crate) fn with_lateness(mut self, rows: Option<LatenessRows>) -> Self {
+        self.played.rows = rows;
+        self
+    }
+
     /// Plays until the end, a stop or an error. What was done until then is told either way.
     pub(crate) fn play(mut self) -> (Result<Ended, Error>, Played) {
         let result = self.run();
@@ -115,7 +125,7 @@ impl<'a, C: Clock> Player<'a, C> {
         let pacer = Pacer::new(self.speed, started, first.offset);
         self.played.lag = LagRecorder::new();
         if pacer.is_paced() {
-            self.played.lateness = LatenessRecorder::new();
+            self.played.fidelity = FidelityRecorder::new();
             self.progress.started(&pacer, first.offset, first.time);
         }
         let ended = loop {
@@ -276,13 +286,19 @@ impl Played {
         self.reached = Some(last.seq.next());
         let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
         self.tape_time = Some((begin, last.time));
-        let is_paced = self.lateness.is_some();
-        if let Some(recorder) = &mut self.lateness {
+        let is_paced = self.fidelity.is_some();
+        if let Some(recorder) = &mut self.fidelity {
             for due in done {
-                recorder.record(at.sent.since(due.at), due.events);
+                let was_free = self.free_from.is_none_or(|from| from < due.at);
+                let cause = if was_free { Cause::Player } else { Cause::Sink };
+                recorder.record(due.at, at.sent, due.events, cause);
+                if let Some(rows) = &mut self.rows {
+                    rows.push(due.seq, due.at, at.sent);
+                }
             }
             to.late(at.sent.since(last.at));
         }
+        self.free_from = Some(at.acknowledged);
         let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
         if let Some(recorder) = &mut self.lag {
             for due in done {

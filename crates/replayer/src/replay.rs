@@ -12,8 +12,8 @@ use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary};
 use crate::{
-    Completion, Coverage, Error, Expiries, Extent, Missing, NamespaceMap, Progress, Restoration,
-    Selection, Speed, Stop, Timeline,
+    Completion, Coverage, Error, Expiries, Extent, LatenessRows, Missing, NamespaceMap, Progress,
+    Restoration, Selection, Speed, Stop, Timeline,
 };
 
 /// What to play and how.
@@ -23,6 +23,8 @@ pub struct ReplayOptions {
     pub selection: Selection,
     /// How fast recorded time passes.
     pub speed: Speed,
+    /// How precisely it is waited for.
+    pub timer: Timer,
     /// Under which names.
     pub map: NamespaceMap,
     /// What to do where events are missing.
@@ -47,6 +49,7 @@ impl Default for ReplayOptions {
         Self {
             selection: Selection::default(),
             speed: Speed::ORIGINAL,
+            timer: Timer::default(),
             map: NamespaceMap::default(),
             missing: Missing::default(),
             resume: Resume::default(),
@@ -60,19 +63,27 @@ pub struct Replay {
     options: ReplayOptions,
     sink: Box<dyn Sink>,
     base: Option<Restoration>,
+    rows: Option<LatenessRows>,
 }
 
 impl Replay {
     /// A replay that has not begun.
     #[must_use]
     pub fn new(tape: TapeReader, options: ReplayOptions, sink: Box<dyn Sink>) -> Self {
-        Self { tape, options, sink, base: None }
+        Self { tape, options, sink, base: None, rows: None }
     }
 
     /// Restores a base first.
     #[must_use]
     pub fn with_base(mut self, base: Option<Restoration>) -> Self {
         self.base = base;
+        self
+    }
+
+    /// Logs when each event was due and when it left; see [`LatenessLog`](crate::LatenessLog).
+    #[must_use]
+    pub fn with_lateness(mut self, rows: Option<LatenessRows>) -> Self {
+        self.rows = rows;
         self
     }
 
@@ -142,6 +153,7 @@ impl Replay {
             return Ok(Summary { base, ..summary(Ended::Stopped, range, start, nothing, reader) });
         }
         let (sink, tape, options) = (self.sink.as_mut(), &self.tape, &self.options);
+        let rows = self.rows.take();
         let again = Again { tape, options };
         let (result, played) = thread::scope(|scope| {
             let (queue, reader, range) = (&queue, &mut reader, &range);
@@ -152,9 +164,14 @@ impl Replay {
             let playing = thread::Builder::new()
                 .name("changetape-player".to_owned())
                 .spawn_scoped(scope, move || {
-                    let clock = HostClock::calibrated(Timer::Precise);
+                    // While the first events are read.
+                    let clock = match options.speed {
+                        Speed::Factor(_) => HostClock::calibrated(options.timer),
+                        Speed::Max => HostClock::usual(options.timer),
+                    };
                     let from = Ready { queue, tape: &again };
-                    Player::new(from, sink, clock, options.speed, progress, stop).play()
+                    let player = Player::new(from, sink, clock, options.speed, progress, stop);
+                    player.with_lateness(rows).play()
                 })
                 .map_err(|error| {
                     queue.close();
@@ -248,7 +265,7 @@ fn summary(
         expiries: Expiries::default(),
         repaired_times: reader.timeline.repaired(),
         untimed: reader.timeline.untimed(),
-        lateness: played.lateness.and_then(|recorder| recorder.summary()),
+        fidelity: played.fidelity.and_then(|recorder| recorder.summary()),
         lag: played.lag.and_then(|recorder| recorder.summary()),
         elapsed: played.elapsed,
         tape_time: played.tape_time,

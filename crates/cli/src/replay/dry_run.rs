@@ -31,30 +31,33 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
             "--dry-run changes nothing that --verify could compare: leave one of them out";
         return Err(Usage::new(sentence).into());
     }
+    // It is made sure that a replay could begin.
+    args.lateness()?;
     let to = sink.to_string();
     let job = Job {
         tape: args.tape.path()?,
         sink,
         verify: None,
         base: args.base()?,
+        lateness: None,
         // Nobody waits for what does not leave.
         options: ReplayOptions { speed: Speed::Max, ..options },
         sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
     };
     let progress = Arc::default();
-    let (summary, not_asked) = job.play(output, &progress).inspect_err(|error| {
+    let done = job.play(output, &progress).inspect_err(|error| {
         if is_told(error, output) {
             let json = failed_json(&progress, error, [("dryRun", true.into())]);
             // Where that cannot be told, the failure itself is what matters.
             let _ = report::print(&json.to_string());
         }
     })?;
-    let counted = counted.counted();
+    let (summary, counted) = (&done.summary, counted.counted());
     report::print(&match output.format {
-        Format::Text => text(&summary, &counted, speed, &to),
-        Format::Json => json(&summary, &counted, speed).to_string(),
+        Format::Text => text(summary, &counted, speed, &to),
+        Format::Json => json(summary, &counted, speed).to_string(),
     })?;
-    exit(&summary, not_asked)
+    exit(done)
 }
 
 fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String {
