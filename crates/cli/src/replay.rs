@@ -183,6 +183,7 @@ impl Job<'_> {
             drop(shown);
             let played = played.context("the replay ended unexpectedly; this is a bug")?;
             let logged = log.map_or(Ok(()), LatenessLog::finish);
+            let played = played.inspect_err(|_| warn_if_not(&logged));
             let (Some(options), SinkAddress::Mongodb(uri)) = (self.verify, &self.sink) else {
                 let verification = Verification::NotAsked;
                 return Ok(Done { summary: played?, verification, logged });
@@ -244,10 +245,20 @@ async fn unread(signalled: &CancellationToken) {
     tokio::time::sleep(PRINTING_PATIENCE).await;
 }
 
+/// Says beside a graver failure that lateness was not written.
+fn warn_if_not(logged: &Result<(), Error>) {
+    if let Err(error) = logged {
+        tracing::warn!("{error}");
+    }
+}
+
 fn exit(done: Done) -> anyhow::Result<Exit> {
     let summary = &done.summary;
     let exit = match (summary.ended, done.verification) {
-        (_, Verification::Failed(error)) => return Err(error),
+        (_, Verification::Failed(error)) => {
+            warn_if_not(&done.logged);
+            return Err(error);
+        }
         (Ended::Stopped, _) | (_, Verification::Interrupted) => Exit::Interrupted,
         (_, Verification::Done(_, compared)) if !compared.is_same() => Exit::Loss,
         (Ended::AtTheEnd | Ended::SinkClosed, _) if summary.is_faithful() => Exit::Done,

@@ -51,7 +51,7 @@ impl HostLoad {
     }
 }
 
-/// The eighth figure of all cores in `/proc/stat` (man proc_stat(5)).
+/// The eighth figure of all cores in `/proc/stat` (see `proc_stat(5)`).
 fn steal(stat: &str) -> Option<Duration> {
     let all = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: u64 = all.split_ascii_whitespace().nth(7)?.parse().ok()?;

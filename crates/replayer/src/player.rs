@@ -121,11 +121,13 @@ impl<'a, C: Clock> Player<'a, C> {
             Next::At(item) => item,
             Next::None(ended) => return self.end(ended),
         };
+        // Which takes its time, so before the clock is started.
+        let (lag, fidelity) = (LagRecorder::new(), FidelityRecorder::new());
         let started = self.clock.now();
         let pacer = Pacer::new(self.speed, started, first.offset);
-        self.played.lag = LagRecorder::new();
+        self.played.lag = lag;
         if pacer.is_paced() {
-            self.played.fidelity = FidelityRecorder::new();
+            self.played.fidelity = fidelity;
             self.progress.started(&pacer, first.offset, first.time);
         }
         let ended = loop {

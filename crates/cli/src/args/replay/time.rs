@@ -35,7 +35,7 @@ pub(super) struct TimeArgs {
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum TimerArg {
     /// To some microseconds: sleep until shortly before an event is due, then watch the clock. At
-    /// 1000 events a second that takes up to a tenth of a core
+    /// 1000 events a second that takes up to a fifth of a core
     #[default]
     Precise,
     /// To a tenth of a millisecond or so: only sleep. For laptops and shared hosts
