@@ -264,9 +264,8 @@ mod tests {
         Namespace::collection("shop", "orders")
     }
 
-    #[test]
-    fn programs_get_every_figure() {
-        let summary = Summary {
+    fn summary() -> Summary {
+        Summary {
             ended: Ended::Stopped,
             base: None,
             range: Seq::new(1)..Seq::new(90),
@@ -303,7 +302,11 @@ mod tests {
             }),
             elapsed: Duration::from_secs(2),
             tape_time: Some((WallTime::from_millis(1), WallTime::from_millis(2))),
-        };
+        }
+    }
+
+    #[test]
+    fn programs_get_every_figure() {
         let expected = json!({
             "keptSchedule": false,
             "ended": "stopped",
@@ -352,7 +355,22 @@ mod tests {
                 {"first": "1970-01-01T00:00:00.001Z", "last": "1970-01-01T00:00:00.002Z"},
             "verification": {"same": null, "notCompared": "the replay did not come to its end"},
         });
-        assert_eq!(json(&summary, &Verification::Unfinished), expected);
+        assert_eq!(json(&summary(), &Verification::Unfinished), expected);
+    }
+
+    #[test]
+    fn that_the_player_did_not_keep_the_schedule_is_said_first() {
+        let mut summary = summary();
+        let first = |summary: &Summary| {
+            let text = text(summary, &Verification::NotAsked);
+            text.lines().next().unwrap().to_owned()
+        };
+        assert!(
+            first(&summary).starts_with("the schedule was not kept: 28 of 29 events left over")
+        );
+        // All of them late, by the sink.
+        summary.fidelity.as_mut().unwrap().lateness.own.late = 0;
+        assert!(first(&summary).starts_with("replayed 50 events"));
     }
 
     #[test]
