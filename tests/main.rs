@@ -22,6 +22,7 @@ mod info;
 mod keeping;
 mod large;
 mod large_events;
+mod lateness;
 mod metrics;
 mod network_cut;
 mod numbers;

@@ -3,6 +3,7 @@
 // Doc comments here are the help that people read on a terminal.
 #![allow(clippy::doc_markdown)]
 
+mod calibrate;
 mod keeping;
 mod parse;
 mod record;
@@ -12,9 +13,10 @@ mod tape;
 mod uri;
 mod verify;
 
+pub(crate) use calibrate::CalibrateArgs;
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
-pub(crate) use replay::{CatArgs, OnErrorArg, ReplayArgs};
+pub(crate) use replay::{CatArgs, LatenessFile, OnErrorArg, ReplayArgs};
 use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Cat(Box<CatArgs>),
     Info(InfoArgs),
     Verify(Box<VerifyArgs>),
+    Calibrate(CalibrateArgs),
 }
 
 /// How results, progress and messages are shown.

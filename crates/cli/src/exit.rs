@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Finished, but something was lost or differs.
     Loss = 3,
+    /// Ended because a threshold that the user set was missed.
+    Missed = 4,
     /// Interrupted before it was done.
     Interrupted = 130,
 }

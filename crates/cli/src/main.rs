@@ -1,7 +1,7 @@
 //! `changetape`: the command line.
 //!
 //! ```text
-//! args ──► record, replay, cat, info, verify ──► report (stdout), progress and messages (stderr)
+//! args ──► record, replay, cat, info, verify, calibrate ──► report (stdout), progress and messages (stderr)
 //! ```
 //! Arguments, terminal output, progress and exit codes; what the commands do is in the crates
 //! that they call.
@@ -10,6 +10,7 @@
 mod args;
 
 // The commands.
+mod calibrate;
 mod info;
 mod record;
 mod replay;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Cat(args) => replay::cat(args, &cli.output),
         Command::Info(args) => info::run(args, &cli.output),
         Command::Verify(args) => verify::run(args, &cli.output),
+        Command::Calibrate(args) => calibrate::run(args, &cli.output),
     };
     match result {
         Ok(code) => code.into(),

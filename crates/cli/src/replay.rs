@@ -3,6 +3,7 @@
 mod base;
 mod dry_run;
 mod expiries;
+mod fidelity;
 mod line;
 mod on_error;
 mod summary;
@@ -17,13 +18,13 @@ use anyhow::Context as _;
 use changetape_core::{Position, WallTime};
 use changetape_replayer::verify::VerifyOptions;
 use changetape_replayer::{
-    Ended, Existing, Progress, Replay, ReplayOptions, Restoration, Selection, SinkAddress,
-    SinkOptions, Stop, Summary,
+    Ended, Error, Existing, LatenessLog, Progress, Replay, ReplayOptions, Restoration, Selection,
+    SinkAddress, SinkOptions, Stop, Summary,
 };
 use changetape_tape::TapeReader;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{CatArgs, Format, OutputArgs, ReplayArgs};
+use crate::args::{CatArgs, Format, LatenessFile, OutputArgs, ReplayArgs};
 use crate::exit::{Exit, exit_for};
 use crate::{info, progress, report, signals};
 use verification::Verification;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         options: args.options(&sink)?,
         sink,
         base: args.base()?,
+        lateness: args.lateness()?,
         sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
     };
     let printing = job.sink == SinkAddress::Stdout;
@@ -66,7 +68,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     let unfinished = if asked { Verification::Unfinished } else { Verification::NotAsked };
     let progress = Arc::new(Progress::default());
     let played = job.play(&OutputArgs { quiet, ..output.clone() }, &progress);
-    let (summary, verification) = played.inspect_err(|error| {
+    let done = played.inspect_err(|error| {
         if is_told(error, output) {
             let more = [
                 ("delivered", progress.events().into()),
@@ -79,10 +81,10 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         }
     })?;
     tell(&match output.format {
-        Format::Text => summary::text(&summary, &verification),
-        Format::Json => summary::json(&summary, &verification).to_string(),
+        Format::Text => summary::text(&done.summary, &done.verification),
+        Format::Json => summary::json(&done.summary, &done.verification).to_string(),
     })?;
-    exit(&summary, verification)
+    exit(done)
 }
 
 /// Whether programs are told how far a replay came that failed; a mistake of theirs began none.
@@ -97,16 +99,18 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
         sink: SinkAddress::Stdout,
         verify: None,
         base: None,
+        lateness: None,
         options: args.options(),
         sink_options: args.sink_options(),
     };
     // Events are all there is to see, unless they go somewhere else or something is amiss.
     let quiet = OutputArgs { quiet: true, ..output.clone() };
-    let (summary, verification) = job.play(&quiet, &Arc::default())?;
+    let done = job.play(&quiet, &Arc::default())?;
+    let summary = &done.summary;
     if summary.selected == 0 {
-        tracing::info!("{}", summary::nothing(&summary));
+        tracing::info!("{}", summary::nothing(summary));
     }
-    if let Some(hidden) = summary::hidden(&summary) {
+    if let Some(hidden) = summary::hidden(summary) {
         tracing::info!("{hidden}");
     }
     for gap in summary.crossed() {
@@ -115,7 +119,7 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     for skipped in &summary.skipped {
         tracing::warn!("{}", summary::skipped_line(skipped));
     }
-    exit(&summary, verification)
+    exit(done)
 }
 
 /// One tape to be played into one sink.
@@ -126,17 +130,23 @@ struct Job<'a> {
     verify: Option<VerifyOptions>,
     /// Whether the base is restored first, and over what.
     base: Option<Existing>,
+    /// Where it is written when events were due and when they left, if it is.
+    lateness: Option<LatenessFile>,
     options: ReplayOptions,
     sink_options: SinkOptions,
 }
 
+/// What came of it.
+struct Done {
+    summary: Summary,
+    verification: Verification,
+    /// Whether it was written when events were due and when they left, where that was asked for.
+    logged: Result<(), Error>,
+}
+
 impl Job<'_> {
     /// Plays the tape, then compares.
-    fn play(
-        self,
-        output: &OutputArgs,
-        progress: &Arc<Progress>,
-    ) -> anyhow::Result<(Summary, Verification)> {
+    fn play(self, output: &OutputArgs, progress: &Arc<Progress>) -> anyhow::Result<Done> {
         if self.base.is_some() {
             self.sink.check_takes_base()?;
         }
@@ -156,10 +166,12 @@ impl Job<'_> {
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
             let sink = self.sink.open(self.sink_options).await?;
+            let log = self.lateness.map(|file| LatenessLog::create(&file.path, file.overwrite));
+            let (log, rows) = log.transpose()?.unzip();
             let speed = self.options.speed;
             let shown = progress::show(output, line::line(Arc::clone(progress), speed));
             let progress = Arc::clone(progress);
-            let replay = Replay::new(tape, self.options, sink).with_base(base);
+            let replay = Replay::new(tape, self.options, sink).with_base(base).with_lateness(rows);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {
                 played = playing => played,
@@ -170,8 +182,11 @@ impl Job<'_> {
             };
             drop(shown);
             let played = played.context("the replay ended unexpectedly; this is a bug")?;
+            let logged = log.map_or(Ok(()), LatenessLog::finish);
+            let played = played.inspect_err(|_| warn_if_not(&logged));
             let (Some(options), SinkAddress::Mongodb(uri)) = (self.verify, &self.sink) else {
-                return Ok((played?, Verification::NotAsked));
+                let verification = Verification::NotAsked;
+                return Ok(Done { summary: played?, verification, logged });
             };
             let summary = played.inspect_err(|_| {
                 tracing::warn!("the target was not compared with the tape");
@@ -179,7 +194,7 @@ impl Job<'_> {
             let (tape, signalled) = (self.tape, &signalled);
             let verification =
                 Verification::of(tape, uri, options, &summary, output, signalled).await;
-            Ok((summary, verification))
+            Ok(Done { summary, verification, logged })
         });
         // A comparison only reads: nothing has to be waited for. And the driver panics where its tasks
         // go one after the other, as when a transaction was left in the middle.
@@ -230,12 +245,27 @@ async fn unread(signalled: &CancellationToken) {
     tokio::time::sleep(PRINTING_PATIENCE).await;
 }
 
-fn exit(summary: &Summary, verification: Verification) -> anyhow::Result<Exit> {
-    Ok(match (summary.ended, verification) {
-        (_, Verification::Failed(error)) => return Err(error),
+/// Says beside a graver failure that lateness was not written.
+fn warn_if_not(logged: &Result<(), Error>) {
+    if let Err(error) = logged {
+        tracing::warn!("{error}");
+    }
+}
+
+fn exit(done: Done) -> anyhow::Result<Exit> {
+    let summary = &done.summary;
+    let exit = match (summary.ended, done.verification) {
+        (_, Verification::Failed(error)) => {
+            warn_if_not(&done.logged);
+            return Err(error);
+        }
         (Ended::Stopped, _) | (_, Verification::Interrupted) => Exit::Interrupted,
         (_, Verification::Done(_, compared)) if !compared.is_same() => Exit::Loss,
+        (Ended::Late(_), _) if summary.is_faithful() => Exit::Missed,
         (Ended::AtTheEnd | Ended::SinkClosed, _) if summary.is_faithful() => Exit::Done,
-        (Ended::AtTheEnd | Ended::SinkClosed, _) => Exit::Loss,
-    })
+        (Ended::AtTheEnd | Ended::SinkClosed | Ended::Late(_), _) => Exit::Loss,
+    };
+    // What was delivered is told first.
+    done.logged?;
+    Ok(exit)
 }

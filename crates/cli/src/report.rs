@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
+use changetape_replayer::HostLoad;
 use changetape_tape::BaseSummary;
 use serde_json::{Value, json};
 
@@ -109,6 +110,33 @@ pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1e3)
 }
 
+/// `0.3 µs`, `63 µs`, `2.31 ms`, `1.20 s`: what may be very short, or not.
+pub(crate) fn brief(time: Duration) -> String {
+    match time.as_nanos() {
+        0..10_000 => format!("{:.1} µs", micros(time)),
+        10_000..1_000_000 => format!("{:.0} µs", micros(time)),
+        1_000_000..1_000_000_000 => milliseconds(time),
+        _ => duration(time),
+    }
+}
+
+/// `0.12 s of its cores' time stolen, 1.30 s in which some thread waited for a core`; `None` of a
+/// host that does not say.
+pub(crate) fn host(host: &HostLoad) -> Option<String> {
+    let steal = host.steal.map(|time| format!("{} of its cores' time stolen", duration(time)));
+    let waiting = |time| format!("{} in which some thread waited for a core", duration(time));
+    let told: Vec<String> = steal.into_iter().chain(host.pressure.map(waiting)).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// The same for programs.
+pub(crate) fn host_json(host: &HostLoad) -> Value {
+    json!({
+        "stealSeconds": host.steal.map(|time| time.as_secs_f64()),
+        "cpuPressureSeconds": host.pressure.map(|time| time.as_secs_f64()),
+    })
+}
+
 /// Microseconds, with what is smaller behind the point.
 #[allow(clippy::cast_precision_loss)] // A float holds the nanoseconds of 104 days.
 pub(crate) fn micros(duration: Duration) -> f64 {
@@ -144,6 +172,11 @@ mod tests {
     fn durations_are_short() {
         assert_eq!(duration(Duration::from_millis(620)), "0.62 s");
         assert_eq!(duration(Duration::from_millis(63_400)), "1m 3s");
+        for (nanos, text) in
+            [(340, "0.3 µs"), (62_600, "63 µs"), (2_310_000, "2.31 ms"), (1_200_000_000, "1.20 s")]
+        {
+            assert_eq!(brief(Duration::from_nanos(nanos)), text);
+        }
         for (millis, text) in [(0, "0s"), (1, "1s"), (63_400, "1m 4s"), (7_325_000, "2h 2m")] {
             assert_eq!(about(Duration::from_millis(millis)), text);
         }

@@ -1,9 +1,20 @@
 //! Waiting, precisely.
 //!
-//! The pacer says when; this is the only place that sleeps. A wait is one absolute sleep that
-//! ends [`SPIN`] early, then a short spin up to the instant itself: a sleeping thread is woken
-//! 50 to 150 µs late on a shared core, a spinning one is there. Long waits are cut into
-//! slices so that a stop request is noticed within [`SLICE`].
+//! The pacer says when; this is the only place that sleeps.
+//!
+//! ```text
+//! now ──── asleep ────► woken ── awake: looks at the clock ──► due
+//!                       └──────────── the spin ──────────────┘
+//! ```
+//! A wait is an absolute sleep that ends somewhat early, then a short spin up to the instant
+//! itself: a sleeping thread is woken 50 to 150 µs late on a shared core, a spinning one is there.
+//! How much earlier is chosen from what waking up takes here ([`HostClock::calibrated`]); what this
+//! machine can do, [`calibrate`] tells. [`Timer::Coarse`] does without the spin. Long waits are cut
+//! into slices so that a stop request is noticed within [`SLICE`].
+
+mod calibrate;
+mod sleep;
+mod spin;
 
 use std::time::Duration;
 
@@ -11,9 +22,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Control, Stop};
 
-/// How long before the due instant the sleep ends and the spin begins: about the p95 of the
-/// wake-up latency measured on two shared cores.
-const SPIN: Duration = Duration::from_micros(100);
+pub use calibrate::{Calibration, Measured, Method, calibrate};
+use spin::Spin;
 
 /// The longest sleep without looking whether to stop.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
@@ -66,6 +76,13 @@ impl Instant {
         self.after_nanos(nanos(by))
     }
 
+    /// How many nanoseconds after `earlier`; negative if it is before.
+    #[must_use]
+    pub const fn nanos_after(self, earlier: Self) -> i64 {
+        // Instants of one boot are less than 292 years apart.
+        self.0.wrapping_sub(earlier.0).cast_signed()
+    }
+
     pub(crate) fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
     }
@@ -114,17 +131,50 @@ pub trait Clock {
     fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited;
 }
 
+/// How precisely to wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Timer {
+    /// Asks to be woken at once, somewhat early, and spins for the rest.
+    #[default]
+    Precise,
+    /// Sleeps, as any program does: the system wakes it when it suits, which costs some 50 µs of
+    /// lateness and no processor time.
+    Coarse,
+}
+
 /// The host's monotonic clock.
 #[derive(Debug)]
-pub struct HostClock(());
+pub struct HostClock {
+    /// How long before it is due a sleep ends.
+    spin: Spin,
+}
 
 impl HostClock {
-    /// The clock for the thread that calls, whose timer slack it sets. Where that fails,
-    /// waits end a little later, which lateness shows.
+    /// The clock for the thread that calls, whose timer slack it sets, with the usual spin to begin
+    /// with. Where that fails, waits end a little later, which lateness shows.
     #[must_use]
-    pub fn for_this_thread() -> Self {
-        sleep::prepare();
-        Self(())
+    pub fn usual(timer: Timer) -> Self {
+        Self::with(timer, || Spin::of(spin::USUAL))
+    }
+
+    /// The same with a spin that fits what waking this thread takes here and now. Finding that out
+    /// takes some 50 ms.
+    #[must_use]
+    pub fn calibrated(timer: Timer) -> Self {
+        Self::with(timer, Spin::measured)
+    }
+
+    fn with(timer: Timer, spin: impl FnOnce() -> Spin) -> Self {
+        match timer {
+            Timer::Precise => {
+                sleep::set_slack(sleep::Slack::Least);
+                Self { spin: spin() }
+            }
+            Timer::Coarse => {
+                sleep::set_slack(sleep::Slack::Usual);
+                Self { spin: Spin::None }
+            }
+        }
     }
 }
 
@@ -134,7 +184,7 @@ impl Clock for HostClock {
     }
 
     fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
-        let spin_from = due.before(SPIN);
+        let spin_from = due.before(self.spin.length());
         loop {
             if let Some(waited) = interrupts.pending() {
                 return waited;
@@ -143,53 +193,14 @@ impl Clock for HostClock {
             if now >= spin_from {
                 break;
             }
-            sleep::until(spin_from.min(now.after_nanos(nanos(SLICE))), now);
+            let wake = spin_from.min(now.after_nanos(nanos(SLICE)));
+            sleep::until(wake);
+            self.spin.woken(wake, self.now());
         }
         while self.now() < due {
             std::hint::spin_loop();
         }
         Waited::Due
-    }
-}
-
-/// Sleeping until an instant: interrupted or not, the caller looks at the clock again.
-#[cfg(target_os = "linux")]
-mod sleep {
-    use std::num::NonZeroU64;
-
-    use rustix::thread::{ClockId, clock_nanosleep_absolute, set_current_timer_slack};
-    use rustix::time::Timespec;
-
-    use super::Instant;
-
-    /// By how many nanoseconds the kernel may delay a wake-up to save power; it takes
-    /// 50 µs unless told otherwise.
-    const TIMER_SLACK: NonZeroU64 = NonZeroU64::MIN;
-
-    pub(super) fn prepare() {
-        if let Err(error) = set_current_timer_slack(Some(TIMER_SLACK)) {
-            tracing::debug!("the timer slack could not be set: {error}");
-        }
-    }
-
-    pub(super) fn until(wake: Instant, _now: Instant) {
-        let at = Timespec {
-            // u64 nanoseconds are at most 1.8e10 seconds.
-            tv_sec: i64::try_from(wake.0 / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(u32::try_from(wake.0 % 1_000_000_000).unwrap_or(0)),
-        };
-        let _ = clock_nanosleep_absolute(ClockId::Monotonic, &at);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod sleep {
-    use super::Instant;
-
-    pub(super) fn prepare() {}
-
-    pub(super) fn until(wake: Instant, now: Instant) {
-        std::thread::sleep(wake.since(now));
     }
 }
 
@@ -235,14 +246,23 @@ mod tests {
 
     #[test]
     fn a_wait_is_never_early() {
-        let mut clock = HostClock::for_this_thread();
         let (stop, control) = (Stop::default(), Control::default());
         let interrupts = Interrupts { stop: &stop, control: &control };
-        for micros in [0, 1, 50, 99, 101, 500, 3_000] {
-            let due = clock.now().after_nanos(micros * 1_000);
-            assert_eq!(clock.wait_until(due, interrupts), Waited::Due);
-            assert!(clock.now() >= due);
+        let clocks = [HostClock::calibrated, HostClock::usual];
+        for clock in clocks.iter().flat_map(|of| [of(Timer::Precise), of(Timer::Coarse)]) {
+            let mut clock = clock;
+            for micros in [0, 1, 50, 99, 101, 500, 3_000] {
+                let due = clock.now().after_nanos(micros * 1_000);
+                assert_eq!(clock.wait_until(due, interrupts), Waited::Due);
+                assert!(clock.now() >= due, "{clock:?}");
+            }
         }
+    }
+
+    #[test]
+    fn only_a_precise_timer_spins() {
+        assert!(HostClock::calibrated(Timer::Precise).spin.length() >= spin::LEAST);
+        assert_eq!(HostClock::calibrated(Timer::Coarse).spin.length(), Duration::ZERO);
     }
 
     #[test]
@@ -253,7 +273,7 @@ mod tests {
                 let (stop, control) = (stop.clone(), control.clone());
                 move || {
                     let interrupts = Interrupts { stop: &stop, control: &control };
-                    HostClock::for_this_thread().wait_until(Instant(u64::MAX), interrupts)
+                    HostClock::usual(Timer::Precise).wait_until(Instant(u64::MAX), interrupts)
                 }
             });
             ask(&stop, &control);
@@ -261,5 +281,11 @@ mod tests {
         };
         assert_eq!(waited(|stop, _| stop.request()), Waited::Stopped);
         assert_eq!(waited(|_, control| drop(control.ask(Command::Pause))), Waited::Asked);
+    }
+
+    #[test]
+    fn how_much_later_may_be_negative() {
+        let [early, late] = [5, 12].map(Instant::from_nanos);
+        assert_eq!((late.nanos_after(early), early.nanos_after(late)), (7, -7));
     }
 }

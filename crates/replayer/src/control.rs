@@ -81,6 +81,7 @@ pub(crate) struct Asked {
 
 impl Control {
     /// Asks, and does not wait.
+    #[allow(clippy::must_use_candidate, reason = "who does not care for the answer lets it go")]
     pub fn ask(&self, command: Command) -> Answer {
         let (answer, answered) = mpsc::channel();
         self.lock().push_back(Asked { command, answer });

@@ -182,6 +182,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// How late events left was to be written as an HDR histogram log: the user's mistake.
+    #[error(
+        "{} would have to be an HDR histogram log, which is not written: give a file of another name, \
+         which gets every event's times as CSV",
+        path.display()
+    )]
+    NoHdrLog {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file or standard output cannot be written.
     #[error("{to} cannot be written")]
     Write {
@@ -232,6 +242,7 @@ impl Error {
             | Self::BaseNeedsDatabase
             | Self::ViewApart { .. }
             | Self::BaseMeets { .. }
+            | Self::NoHdrLog { .. }
             | Self::FileExists { .. } => true,
             Self::Deployment(cause) => {
                 matches!(**cause, changetape_deployment::Error::BadUri { .. })

@@ -17,12 +17,13 @@ use std::time::Duration;
 use changetape_core::Seq;
 
 use crate::clock::{Clock, Instant, Interrupts, Waited};
-use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::delays::LagRecorder;
+use crate::fidelity::FidelityRecorder;
 use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
 use crate::read_ahead::{Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
 use crate::summary::Ended;
-use crate::{Control, Error, Offset, OnLate, Pacer, Progress, Speed, Stop};
+use crate::{Control, Error, LatenessRows, Offset, OnLate, Pacer, Progress, Speed, Stop};
 pub(crate) use played::Played;
 use played::{Due, Moments};
 
@@ -107,6 +108,12 @@ impl<'a, C: Clock> Player<'a, C> {
         Self { from, sink, clock, plan, progress, stop, control, pacer, steps, pages, next, played }
     }
 
+    /// Logs when each event was due and when it left.
+    pub(crate) fn with_lateness(mut self, rows: Option<LatenessRows>) -> Self {
+        self.played.rows = rows;
+        self
+    }
+
     /// Plays until the end, a stop or an error. What was done until then is told either way.
     pub(crate) fn play(mut self) -> (Result<Ended, Error>, Played) {
         let result = self.run();
@@ -119,10 +126,11 @@ impl<'a, C: Clock> Player<'a, C> {
             Next::At(item) => item,
             Next::None(ended) => return self.end(ended),
         };
+        // Which takes its time, so before the clock is started.
+        let (lag, fidelity) = (LagRecorder::new(), FidelityRecorder::new());
         let started = self.clock.now();
         self.pacer = Pacer::new(self.plan.speed, started, first.offset);
-        self.played.lag = LagRecorder::new();
-        self.played.lateness = LatenessRecorder::new();
+        (self.played.lag, self.played.fidelity) = (lag, fidelity);
         self.progress.begins_with(first.time);
         self.tell_schedule(&first);
         let ended = loop {
@@ -199,7 +207,7 @@ impl<'a, C: Clock> Player<'a, C> {
         if shift > Duration::ZERO
             && let Next::At(item) = self.next()?
         {
-            self.tell_schedule(&item);
+            self.begin_stretch(&item);
         }
         Ok(ended.map_or(Ok(events), Err))
     }
@@ -229,8 +237,9 @@ impl<'a, C: Clock> Player<'a, C> {
         let page = self.pages.front()?;
         let (transaction, item) = page.transaction().zip(page.items().first())?;
         let seq = Seq::new(transaction.range.end.get().saturating_sub(1));
-        let (at, time) = (self.pacer.due(item.offset).before(shift), item.time);
-        Some(Due { seq, at, time, events: transaction.events, bytes: transaction.bytes })
+        let (events, bytes) = (transaction.events, transaction.bytes);
+        let at = self.pacer.due(item.offset).before(shift);
+        Some(Due { seq, at, time: item.time, offset: item.offset, events, bytes })
     }
 
     /// The events that are due now, at least the first, and no part of a transaction. They were due
@@ -267,7 +276,8 @@ impl<'a, C: Clock> Player<'a, C> {
             gathered += bytes;
             continues = item.transaction == Transaction::Continues;
             let at = at.before(shift);
-            due.push(Due { seq: item.seq, at, time: item.time, events: 1, bytes });
+            let Item { seq, time, offset, .. } = *item;
+            due.push(Due { seq, at, time, offset, events: 1, bytes });
             index += 1;
         }
         Ok(due)

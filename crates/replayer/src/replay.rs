@@ -2,18 +2,20 @@
 
 use std::ops::Range;
 use std::thread;
+use std::time::Duration;
 
 use changetape_core::{ClusterTime, Seq, WallTime};
 use changetape_tape::{Tail, TapeReader};
 
-use crate::clock::HostClock;
+use crate::clock::{HostClock, Timer};
 use crate::player::{Plan, Played, Player, Ready, Watched};
 use crate::read_ahead::{Again, Queue, Reader};
 use crate::sink::Sink;
 use crate::summary::{Ended, Summary};
 use crate::{
-    Completion, Control, Coverage, Error, Expiries, Extent, Laps, Missing, NamespaceMap, OnLate,
-    Progress, Restoration, Selection, Speed, Stop, Timeline, TimelineOptions, Times,
+    Completion, Control, Coverage, Error, Expiries, Extent, Laps, LatenessRows, Missing,
+    NamespaceMap, OnLate, Progress, Restoration, Selection, Speed, Stop, Timeline, TimelineOptions,
+    Times,
 };
 
 /// What to play and how.
@@ -29,6 +31,8 @@ pub struct ReplayOptions {
     pub on_late: OnLate,
     /// How often it is played.
     pub laps: Laps,
+    /// How precisely it is waited for.
+    pub timer: Timer,
     /// Under which names.
     pub map: NamespaceMap,
     /// What to do where events are missing.
@@ -56,6 +60,7 @@ impl Default for ReplayOptions {
             timeline: TimelineOptions::default(),
             on_late: OnLate::default(),
             laps: Laps::ONCE,
+            timer: Timer::default(),
             map: NamespaceMap::default(),
             missing: Missing::default(),
             resume: Resume::default(),
@@ -70,13 +75,15 @@ pub struct Replay {
     sink: Box<dyn Sink>,
     base: Option<Restoration>,
     control: Control,
+    rows: Option<LatenessRows>,
 }
 
 impl Replay {
     /// A replay that has not begun.
     #[must_use]
     pub fn new(tape: TapeReader, options: ReplayOptions, sink: Box<dyn Sink>) -> Self {
-        Self { tape, options, sink, base: None, control: Control::default() }
+        let (base, rows, control) = (None, None, Control::default());
+        Self { tape, options, sink, base, control, rows }
     }
 
     /// Restores a base first.
@@ -90,6 +97,13 @@ impl Replay {
     #[must_use]
     pub fn with_control(mut self, control: Control) -> Self {
         self.control = control;
+        self
+    }
+
+    /// Logs when each event was due and when it left; see [`LatenessLog`](crate::LatenessLog).
+    #[must_use]
+    pub fn with_lateness(mut self, rows: Option<LatenessRows>) -> Self {
+        self.rows = rows;
         self
     }
 
@@ -167,6 +181,7 @@ impl Replay {
             may_seek: !resumes,
         };
         let watched = Watched { progress, stop, control: &self.control };
+        let rows = self.rows.take();
         let again = Again { tape, options };
         let (result, played) = thread::scope(|scope| {
             let (queue, reader, range) = (&queue, &mut reader, &range);
@@ -177,9 +192,14 @@ impl Replay {
             let playing = thread::Builder::new()
                 .name("changetape-player".to_owned())
                 .spawn_scoped(scope, move || {
-                    let clock = HostClock::for_this_thread();
+                    // While the first events are read.
+                    let clock = match options.speed {
+                        Speed::Factor(_) => HostClock::calibrated(options.timer),
+                        Speed::Max => HostClock::usual(options.timer),
+                    };
                     let from = Ready { queue, tape: &again };
-                    Player::new(from, sink, clock, plan, watched).play()
+                    let player = Player::new(from, sink, clock, plan, watched);
+                    player.with_lateness(rows).play()
                 })
                 .map_err(|error| {
                     queue.close();
@@ -276,12 +296,15 @@ fn summary(
         expiries: Expiries::default(),
         repaired_times: reader.timeline.repaired(),
         untimed: reader.timeline.untimed(),
-        lateness: played.lateness.and_then(|recorder| recorder.summary()),
+        fidelity: played.fidelity.and_then(|recorder| recorder.summary()),
         lag: played.lag.and_then(|recorder| recorder.summary()),
         elapsed: played.elapsed,
         paused: played.paused,
         seeks: played.seeks,
         shifted: played.shifted,
         tape_time: played.tape_time,
+        scheduled: played
+            .span
+            .map_or(Duration::ZERO, |(first, last)| Duration::from_nanos(last.nanos_since(first))),
     }
 }

@@ -13,7 +13,7 @@ use changetape_core::{Namespace, Seq, WallTime};
 use changetape_tape::Gap;
 
 use crate::sink::mongod::RefusedEvent;
-use crate::{Expiries, Lag, Lateness, Restored};
+use crate::{Expiries, Fidelity, Lag, Restored};
 
 /// How many divergences, refusals and inexact updates are listed one by one; the rest are only
 /// counted.
@@ -120,7 +120,7 @@ pub struct Summary {
     /// Events without any recorded time, which left with the event before.
     pub untimed: u64,
     /// Of paced replays.
-    pub lateness: Option<Lateness>,
+    pub fidelity: Option<Fidelity>,
     /// Of replays that delivered something.
     pub lag: Option<Lag>,
     /// From the moment the clock was started to the last acknowledgement.
@@ -131,6 +131,9 @@ pub struct Summary {
     pub seeks: u64,
     /// By how much the schedule was moved because the sink was slow.
     pub shifted: Duration,
+    /// How much of the timeline lies between the first and the last event delivered: what it takes at
+    /// 1x.
+    pub scheduled: Duration,
     /// Recorded times of the first and the last event delivered.
     pub tape_time: Option<(WallTime, WallTime)>,
 }

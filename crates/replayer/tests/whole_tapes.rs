@@ -121,7 +121,7 @@ fn everything_comes_out_once_and_in_order() {
     assert_eq!(summary.reached, Seq::new(5_000));
     let (first, last) = summary.tape_time.unwrap();
     assert_eq!((first.as_millis(), last.as_millis()), (START, START + 4_999));
-    assert!(summary.lateness.is_none());
+    assert!(summary.fidelity.is_none());
     assert!(lines[1].contains(r#""updateDescription":{"updatedFields":{"x":"#), "{}", lines[1]);
 }
 
@@ -289,5 +289,5 @@ fn a_paced_replay_takes_its_time_and_is_never_early() {
     // From the first event to the last it is 99 ms, at twice the speed 49.5 ms.
     assert!(summary.elapsed.as_micros() >= 49_500, "{:?}", summary.elapsed);
     assert_eq!(summary.delivered, 100);
-    assert!(summary.lateness.is_some());
+    assert!(summary.fidelity.is_some());
 }

@@ -33,6 +33,12 @@ pub(crate) fn await_time(text: &str) -> Result<Duration, String> {
     if LIMITS.contains(&time) { Ok(time) } else { Err("expected from 1ms to 10m".to_owned()) }
 }
 
+/// How long to measure: every sample is kept until the end.
+pub(crate) fn measuring_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time <= Duration::from_secs(600) { Ok(time) } else { Err("expected at most 10m".to_owned()) }
+}
+
 /// Where to listen: a port on loopback, or `host:port`.
 pub(crate) fn listen_address(text: &str) -> Result<String, String> {
     let port = |text: &str| text.parse::<u16>().is_ok();
@@ -100,6 +106,12 @@ mod tests {
         for bad in ["1us", "11m", "soon", "0s"] {
             assert!(await_time(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn measuring_ends() {
+        assert_eq!(measuring_time("10m"), Ok(Duration::from_secs(600)));
+        assert!(measuring_time("601s").is_err() && measuring_time("0s").is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
+mod time;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order, Transactions};
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
-    AtDamage, AtGap, Existing, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
+    AtDamage, AtGap, Existing, Laps, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
     SinkAddress, SinkOptions, Speed, leave_out_kept,
 };
 use clap::{Args, ValueEnum};
@@ -17,6 +19,8 @@ use clap::{Args, ValueEnum};
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
+pub(crate) use time::LatenessFile;
+use time::TimeArgs;
 
 /// Play a tape into a sink
 ///
@@ -63,16 +67,8 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     base: BaseArgs,
 
-    /// How fast recorded time passes: 1x, 0.5x, 10x, or max (no waiting)
-    #[arg(
-        long,
-        value_name = "SPEED",
-        default_value = "1x",
-        allow_hyphen_values = true,
-        env = "CHANGETAPE_SPEED",
-        help_heading = "Time"
-    )]
-    speed: Speed,
+    #[command(flatten)]
+    time: TimeArgs,
 
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable
@@ -140,7 +136,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) proof: ProofArgs,
     #[command(flatten)]
     shown: ShownArgs,
-    /// With file:PATH, overwrite a file that is there
+    /// With file:PATH or --lateness, overwrite a file that is there
     #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = parse::switch, help_heading = "Delivery")]
     overwrite: bool,
 }
@@ -311,11 +307,32 @@ impl ReplayArgs {
         }
         Ok(ReplayOptions {
             selection,
-            speed: self.speed,
+            speed: self.time.speed(),
+            timeline: self.time.timeline()?,
+            on_late: self.time.on_late(),
+            laps: self.laps()?,
+            timer: self.time.timer.into(),
             missing: self.which.missing(),
             map: map.map_err(|error| Usage::new(error.to_string()))?,
             resume: if self.resume { Resume::WhereItEnded } else { Resume::No },
         })
+    }
+
+    /// How often the tape is played.
+    fn laps(&self) -> anyhow::Result<Laps> {
+        let laps = self.time.laps;
+        let refused = match laps {
+            Laps::ONCE => return Ok(laps),
+            _ if self.resume => {
+                "--resume goes on where a replay ended, and with --loop there is no such place"
+            }
+            _ if self.proof.verify => {
+                "--verify cannot tell what a database must be after the same events twice: leave out \
+                 --loop, or --verify"
+            }
+            _ => return Ok(laps),
+        };
+        Err(Usage::new(refused).into())
     }
 
     /// Whether the base is restored first, and over what.
@@ -350,10 +367,19 @@ impl ReplayArgs {
         Err(Usage::new(refused).into())
     }
 
+    /// Where it is logged when events were due and when they left.
+    pub(crate) fn lateness(&self) -> anyhow::Result<Option<LatenessFile>> {
+        self.time.lateness(self.overwrite())
+    }
+
+    fn overwrite(&self) -> Overwrite {
+        if self.overwrite { Overwrite::Always } else { Overwrite::Never }
+    }
+
     pub(crate) fn sink_options(&self) -> SinkOptions {
         SinkOptions {
             shown: self.shown.shown(),
-            overwrite: if self.overwrite { Overwrite::Always } else { Overwrite::Never },
+            overwrite: self.overwrite(),
             max_outage: Some(self.max_outage),
             order: self.order.into(),
             transactions: self.transactions.into(),
@@ -373,8 +399,7 @@ impl CatArgs {
             selection: self.which.selection(),
             speed: Speed::Max,
             missing: self.which.missing(),
-            map: NamespaceMap::default(),
-            resume: Resume::No,
+            ..ReplayOptions::default()
         }
     }
 }

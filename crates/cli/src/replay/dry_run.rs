@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use changetape_replayer::sink::dry::{Counted, DryRun};
-use changetape_replayer::{Ended, Extent, ReplayOptions, Resume, SinkOptions, Speed, Summary};
+use changetape_replayer::{
+    Ended, Extent, Laps, ReplayOptions, Resume, SinkOptions, Speed, Summary,
+};
 use serde_json::{Value, json};
 
 use super::summary::{
@@ -25,39 +27,42 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
                         give --start instead";
         return Err(Usage::new(sentence).into());
     }
-    let (speed, counted) = (options.speed, DryRun::default());
+    let (speed, laps, counted) = (options.speed, options.laps, DryRun::default());
     if args.verification(&sink)?.is_some() {
         let sentence =
             "--dry-run changes nothing that --verify could compare: leave one of them out";
         return Err(Usage::new(sentence).into());
     }
+    // It is made sure that a replay could begin.
+    args.lateness()?;
     let to = sink.to_string();
     let job = Job {
         tape: args.tape.path()?,
         sink,
         verify: None,
         base: args.base()?,
+        lateness: None,
         // Nobody waits for what does not leave.
-        options: ReplayOptions { speed: Speed::Max, ..options },
+        options: ReplayOptions { speed: Speed::Max, laps: Laps::ONCE, ..options },
         sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
     };
     let progress = Arc::default();
-    let (summary, not_asked) = job.play(output, &progress).inspect_err(|error| {
+    let done = job.play(output, &progress).inspect_err(|error| {
         if is_told(error, output) {
             let json = failed_json(&progress, error, [("dryRun", true.into())]);
             // Where that cannot be told, the failure itself is what matters.
             let _ = report::print(&json.to_string());
         }
     })?;
-    let counted = counted.counted();
+    let (summary, counted) = (&done.summary, counted.counted());
     report::print(&match output.format {
-        Format::Text => text(&summary, &counted, speed, &to),
-        Format::Json => json(&summary, &counted, speed).to_string(),
+        Format::Text => text(summary, &counted, (speed, laps), &to),
+        Format::Json => json(summary, &counted, (speed, laps)).to_string(),
     })?;
-    exit(&summary, not_asked)
+    exit(done)
 }
 
-fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String {
+fn text(summary: &Summary, counted: &Counted, (speed, laps): (Speed, Laps), to: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let mut line = |line: String| {
@@ -96,9 +101,14 @@ fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String 
     }
     if let Some((first, last)) = summary.tape_time {
         let recorded = report::duration(summary.recorded());
-        let takes = match speed.takes(summary.recorded()) {
+        let takes = match speed.takes(summary.scheduled) {
             Some(takes) => format!("{} at {speed}", report::duration(takes)),
             None => "as long as the sink takes".to_owned(),
+        };
+        let takes = match laps {
+            Laps::ONCE => takes,
+            Laps::Times(times) => format!("{times} times {takes}"),
+            Laps::Endless => format!("{takes}, again and again"),
         };
         line(format!("would take {takes}; recorded from {first} to {last} ({recorded})"));
     }
@@ -119,7 +129,7 @@ fn text(summary: &Summary, counted: &Counted, speed: Speed, to: &str) -> String 
     text
 }
 
-fn json(summary: &Summary, counted: &Counted, speed: Speed) -> Value {
+fn json(summary: &Summary, counted: &Counted, (speed, laps): (Speed, Laps)) -> Value {
     let transactions = counted.transactions;
     json!({
         "dryRun": true,
@@ -157,6 +167,7 @@ fn json(summary: &Summary, counted: &Counted, speed: Speed) -> Value {
         })),
         "recordedSeconds": summary.recorded().as_secs_f64(),
         "speed": speed.to_string(),
-        "takesSeconds": speed.takes(summary.recorded()).map(|takes| takes.as_secs_f64()),
+        "loop": laps.to_string(),
+        "takesSeconds": speed.takes(summary.scheduled).map(|takes| takes.as_secs_f64()),
     })
 }

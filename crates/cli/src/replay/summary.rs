@@ -1,12 +1,12 @@
 //! What is said of a replay at its end.
 
 use changetape_core::Seq;
-use changetape_replayer::{Ended, Extent, Progress, Skipped, Summary};
+use changetape_replayer::{Ended, Extent, Fidelity, Progress, Skipped, Summary};
 use changetape_tape::Gap;
 use serde_json::{Value, json};
 
 use super::verification::Verification;
-use super::{base, expiries, on_error};
+use super::{base, expiries, fidelity, on_error};
 use crate::{info, report};
 
 pub(super) fn nothing(summary: &Summary) -> String {
@@ -50,8 +50,29 @@ fn played(summary: &Summary) -> String {
             Ended::AtTheEnd => String::new(),
             Ended::Stopped => format!("; stopped before {}", summary.reached),
             Ended::SinkClosed => format!("; nobody reads on from {}", summary.reached),
+            Ended::Late(by) => format!(
+                "; ended before {}, which was {} late (--max-lateness)",
+                summary.reached,
+                report::milliseconds(by)
+            ),
         },
     )
+}
+
+/// What somebody, or a slow sink, has done to the schedule.
+fn moved(summary: &Summary) -> Option<String> {
+    let mut parts = Vec::new();
+    if !summary.paused.is_zero() {
+        parts.push(format!("paused for {}", report::duration(summary.paused)));
+    }
+    if summary.seeks > 0 {
+        parts.push(format!("went elsewhere {}", report::counted(summary.seeks, "time")));
+    }
+    if !summary.shifted.is_zero() {
+        let shifted = report::duration(summary.shifted);
+        parts.push(format!("the schedule waited {shifted} for the sink (--on-late shift)"));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// What was, or would be, applied from a form that does not say everything.
@@ -77,21 +98,15 @@ pub(super) fn inexact_json(summary: &Summary) -> Value {
 /// All of it, for people.
 pub(super) fn text(summary: &Summary, verification: &Verification) -> String {
     let mut lines = Vec::new();
+    lines.extend(summary.fidelity.as_ref().and_then(fidelity::not_kept));
     if let Some(base) = &summary.base {
         lines.push(base::text(base));
     }
     if summary.base.is_none_or(|base| base.extent == Extent::Whole) {
         lines.push(played(summary));
     }
-    if let Some(late) = &summary.lateness {
-        lines.push(format!(
-            "lateness: p50 {}, p99 {}, max {}; {} over 1 ms late",
-            report::milliseconds(late.p50),
-            report::milliseconds(late.p99),
-            report::milliseconds(late.max),
-            report::events(late.late),
-        ));
-    }
+    lines.extend(moved(summary));
+    lines.extend(summary.fidelity.iter().flat_map(fidelity::lines));
     if let Some(lag) = &summary.lag {
         lines.push(format!(
             "lag: p50 {}, p99 {}, max {}",
@@ -154,6 +169,7 @@ pub(super) fn ended_json(ended: Ended) -> &'static str {
         Ended::AtTheEnd => "end",
         Ended::Stopped => "stopped",
         Ended::SinkClosed => "sinkClosed",
+        Ended::Late(_) => "late",
     }
 }
 
@@ -170,7 +186,9 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
             })
         })
         .collect();
+    let fidelity = summary.fidelity.as_ref();
     json!({
+        "keptSchedule": fidelity.map(Fidelity::kept_schedule),
         "ended": ended_json(summary.ended),
         "base": summary.base.as_ref().map(base::json),
         "startSeq": summary.range.start.get(),
@@ -197,18 +215,19 @@ pub(super) fn json(summary: &Summary, verification: &Verification) -> Value {
         "expiries": expiries::json(&summary.expiries),
         "repairedTimes": summary.repaired_times,
         "untimed": summary.untimed,
-        "lateness": summary.lateness.as_ref().map(|late| json!({
-            "p50Micros": report::micros(late.p50),
-            "p99Micros": report::micros(late.p99),
-            "maxMicros": report::micros(late.max),
-            "lateEvents": late.late,
-        })),
+        "lateness": fidelity.map(fidelity::lateness_json),
+        "rateRatio": fidelity.map(|fidelity| fidelity.rate),
+        "driftPpm": fidelity.map(|fidelity| fidelity.drift_ppm),
+        "host": fidelity.map(|fidelity| report::host_json(&fidelity.host)),
         "lag": summary.lag.as_ref().map(|lag| json!({
             "p50Micros": report::micros(lag.p50),
             "p99Micros": report::micros(lag.p99),
             "maxMicros": report::micros(lag.max),
         })),
         "elapsedSeconds": summary.elapsed.as_secs_f64(),
+        "pausedSeconds": summary.paused.as_secs_f64(),
+        "seeks": summary.seeks,
+        "shiftedSeconds": summary.shifted.as_secs_f64(),
         "eventsPerSecond": summary.events_per_second(),
         "tapeTime": summary.tape_time.map(|(first, last)| json!({
             "first": first.to_string(),
@@ -242,17 +261,37 @@ mod tests {
     use std::time::Duration;
 
     use changetape_core::{Namespace, WallTime};
-    use changetape_replayer::{Divergence, Expiries, InexactEvent, Lag, Lateness};
+    use changetape_replayer::{
+        Divergence, Expiries, HostLoad, InexactEvent, Lag, Lateness, OwnLateness,
+    };
 
     use super::*;
+
+    fn fidelity() -> Fidelity {
+        Fidelity {
+            events: 29,
+            lateness: Lateness {
+                p50: Duration::from_micros(13),
+                p90: Duration::from_nanos(13_500),
+                p99: Duration::from_micros(14),
+                p999: Duration::from_nanos(14_500),
+                max: Duration::from_micros(15),
+                late: 16,
+                early: 26,
+                own: OwnLateness { p99: Duration::from_micros(27), late: 28 },
+            },
+            rate: Some(0.75),
+            drift_ppm: Some(-0.5),
+            host: HostLoad { steal: Some(Duration::from_secs(30)), pressure: None },
+        }
+    }
 
     fn namespace() -> Namespace {
         Namespace::collection("shop", "orders")
     }
 
-    #[test]
-    fn programs_get_every_figure() {
-        let summary = Summary {
+    fn summary() -> Summary {
+        Summary {
             ended: Ended::Stopped,
             base: None,
             range: Seq::new(1)..Seq::new(90),
@@ -281,21 +320,25 @@ mod tests {
             expiries: Expiries { put_right: 24, held: 25, left: Vec::new() },
             repaired_times: 11,
             untimed: 12,
-            lateness: Some(Lateness {
-                p50: Duration::from_micros(13),
-                p99: Duration::from_micros(14),
-                max: Duration::from_micros(15),
-                late: 16,
-            }),
+            fidelity: Some(fidelity()),
             lag: Some(Lag {
                 p50: Duration::from_micros(17),
                 p99: Duration::from_micros(18),
                 max: Duration::from_micros(19),
             }),
             elapsed: Duration::from_secs(2),
+            paused: Duration::from_secs(40),
+            seeks: 41,
+            shifted: Duration::from_secs(42),
+            scheduled: Duration::from_secs(43),
             tape_time: Some((WallTime::from_millis(1), WallTime::from_millis(2))),
-        };
+        }
+    }
+
+    #[test]
+    fn programs_get_every_figure() {
         let expected = json!({
+            "keptSchedule": false,
             "ended": "stopped",
             "base": null,
             "startSeq": 1,
@@ -322,8 +365,19 @@ mod tests {
             "expiries": {"putRight": 24, "held": 25, "left": []},
             "repairedTimes": 11,
             "untimed": 12,
-            "lateness":
-                {"p50Micros": 13.0, "p99Micros": 14.0, "maxMicros": 15.0, "lateEvents": 16},
+            "lateness": {
+                "p50Micros": 13.0,
+                "p90Micros": 13.5,
+                "p99Micros": 14.0,
+                "p999Micros": 14.5,
+                "maxMicros": 15.0,
+                "lateEvents": 16,
+                "earlyEvents": 26,
+                "own": {"p99Micros": 27.0, "lateEvents": 28},
+            },
+            "rateRatio": 0.75,
+            "driftPpm": -0.5,
+            "host": {"stealSeconds": 30.0, "cpuPressureSeconds": null},
             "lag": {"p50Micros": 17.0, "p99Micros": 18.0, "maxMicros": 19.0},
             "elapsedSeconds": 2.0,
             "eventsPerSecond": 25.0,
@@ -331,7 +385,22 @@ mod tests {
                 {"first": "1970-01-01T00:00:00.001Z", "last": "1970-01-01T00:00:00.002Z"},
             "verification": {"same": null, "notCompared": "the replay did not come to its end"},
         });
-        assert_eq!(json(&summary, &Verification::Unfinished), expected);
+        assert_eq!(json(&summary(), &Verification::Unfinished), expected);
+    }
+
+    #[test]
+    fn that_the_player_did_not_keep_the_schedule_is_said_first() {
+        let mut summary = summary();
+        let first = |summary: &Summary| {
+            let text = text(summary, &Verification::NotAsked);
+            text.lines().next().unwrap().to_owned()
+        };
+        assert!(
+            first(&summary).starts_with("the schedule was not kept: 28 of 29 events left over")
+        );
+        // All of them late, by the sink.
+        summary.fidelity.as_mut().unwrap().lateness.own.late = 0;
+        assert!(first(&summary).starts_with("replayed 50 events"));
     }
 
     #[test]

@@ -189,14 +189,14 @@ fn whatever_is_done_due_times_never_go_backwards_and_the_position_does_not_jump(
                 3 | 4 => {
                     let before = pacer.position(now, offset);
                     let due = pacer.due(offset);
-                    let speed = match random.usize(..=FACTORS.len()) {
+                    let other = match random.usize(..=FACTORS.len()) {
                         0 => Speed::Max,
                         n => Speed::Factor(FACTORS[n - 1].0),
                     };
                     let was_max = !pacer.is_paced();
-                    pacer.set_speed(speed, now, offset);
+                    pacer.set_speed(other, now, offset);
                     let after = pacer.position(now, offset);
-                    if speed != Speed::Max {
+                    if other != Speed::Max {
                         assert!(after.nanos_since(before) <= 1 && before.nanos_since(after) <= 1);
                     }
                     if due <= now && !was_max && offset < before {
@@ -268,9 +268,9 @@ fn a_million_events_in_laps_with_pauses_and_changes_of_speed_do_not_drift() {
             now = now.after_nanos(1_000_003);
             exact += 1_000_003.0 * speed;
         }
-        let passed = pacer.position(now, from).nanos_since(from);
+        let position = pacer.position(now, from).nanos_since(from);
         #[allow(clippy::cast_precision_loss, reason = "of a few seconds")]
-        let off = (passed as f64 - exact).abs();
+        let off = (position as f64 - exact).abs();
         assert!(off <= 1_000.0, "off by {off} ns after a thousand changes");
     }
 }

@@ -1,9 +1,11 @@
 //! What is asked of a player, carried out.
 
+use std::time::Duration;
+
 use changetape_core::{Position, Seq, WallTime};
 
 use super::{Next, Player};
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::page::Item;
 use crate::{Command, Error, NotDone, SeekTo, Speed};
 
@@ -11,52 +13,51 @@ impl<C: Clock> Player<'_, C> {
     /// Carries out what was asked next, where `next` is the next event to leave.
     pub(super) fn obey(&mut self, next: &Item) -> Result<(), Error> {
         let Some(asked) = self.control.take() else { return Ok(()) };
-        let done = match asked.command {
-            Command::Pause => self.pause(),
-            Command::Resume => self.resume(),
-            Command::Toggle if self.pacer.is_paused() => self.resume(),
-            Command::Toggle => self.pause(),
-            Command::Step(events) => {
-                self.steps = self.steps.saturating_add(events);
-                self.pause()
-            }
-            Command::Speed(speed) => self.set_speed(speed, next),
-            Command::Faster(times) => match self.pacer.speed() {
-                Speed::Factor(factor) => match Speed::factor(factor * times) {
-                    Some(speed) => self.set_speed(speed, next),
-                    None => Err(NotDone(format!("there is no speed {times} times as high"))),
-                },
-                Speed::Max => {
-                    Err(NotDone("nothing is faster or slower than max: give a speed".into()))
-                }
-            },
-            Command::Seek(to) => self.seek(to, next)?,
-        };
+        let done = self.carry_out(asked.command, next)?;
         if let Next::At(next) = self.next()? {
-            self.tell_schedule(&next);
+            self.begin_stretch(&next);
         }
         asked.answer(done);
         Ok(())
     }
 
-    fn pause(&mut self) -> Result<(), NotDone> {
+    /// Carries out a command; why not, if it cannot be.
+    fn carry_out(&mut self, command: Command, next: &Item) -> Result<Result<(), NotDone>, Error> {
         let now = self.clock.now();
-        self.pacer.pause(now);
-        self.played.begin_pausing(now);
-        Ok(())
+        match command {
+            Command::Resume => self.resume(now),
+            Command::Toggle if self.pacer.is_paused() => self.resume(now),
+            Command::Pause | Command::Toggle => self.pause(now),
+            Command::Step(events) => {
+                self.steps = self.steps.saturating_add(events);
+                self.pause(now);
+            }
+            Command::Speed(speed) => self.pacer.set_speed(speed, now, next.offset),
+            Command::Faster(times) => {
+                let Speed::Factor(factor) = self.pacer.speed() else {
+                    let sentence = "nothing is faster or slower than max: give a speed";
+                    return Ok(Err(NotDone(sentence.into())));
+                };
+                let Some(speed) = Speed::factor(factor * times) else {
+                    let sentence = format!("{factor}x cannot be {times} times as fast");
+                    return Ok(Err(NotDone(sentence)));
+                };
+                self.pacer.set_speed(speed, now, next.offset);
+            }
+            Command::Seek(to) => return self.seek(to, next),
+        }
+        Ok(Ok(()))
     }
 
-    fn resume(&mut self) -> Result<(), NotDone> {
-        let now = self.clock.now();
+    fn pause(&mut self, now: Instant) {
+        self.pacer.pause(now);
+        self.played.begin_pausing(now);
+    }
+
+    fn resume(&mut self, now: Instant) {
         self.steps = 0;
         self.pacer.resume(now);
         self.played.stop_pausing(now);
-        Ok(())
-    }
-
-    fn set_speed(&mut self, speed: Speed, next: &Item) -> Result<(), NotDone> {
-        self.pacer.set_speed(speed, self.clock.now(), next.offset);
-        Ok(())
     }
 
     fn seek(&mut self, to: SeekTo, next: &Item) -> Result<Result<(), NotDone>, Error> {
@@ -64,12 +65,12 @@ impl<C: Clock> Player<'_, C> {
             let sentence = "a replay that keeps how far it has come (--resume) leaves nothing out";
             return Ok(Err(NotDone(sentence.into())));
         }
-        let moved = |millis: i64| WallTime::from_millis(millis.max(0));
+        let at = |millis: i64| Position::Time(WallTime::from_millis(millis.max(0)));
         let millis = next.time.as_millis();
         let place = match to {
             SeekTo::Position(place) => place,
-            SeekTo::Forward(by) => Position::Time(moved(millis.saturating_add(whole_millis(by)))),
-            SeekTo::Back(by) => Position::Time(moved(millis.saturating_sub(whole_millis(by)))),
+            SeekTo::Forward(by) => at(millis.saturating_add(whole_millis(by))),
+            SeekTo::Back(by) => at(millis.saturating_sub(whole_millis(by))),
         };
         let found = match self.from.tape.find(place) {
             Ok(found) => found,
@@ -87,6 +88,14 @@ impl<C: Clock> Player<'_, C> {
         Ok(Ok(()))
     }
 
+    /// The schedule has changed.
+    pub(super) fn begin_stretch(&mut self, next: &Item) {
+        if let Some(recorder) = &mut self.played.fidelity {
+            recorder.begin_stretch();
+        }
+        self.tell_schedule(next);
+    }
+
     /// Lets others know how fast recorded time passes, and until when.
     pub(super) fn tell_schedule(&self, next: &Item) {
         self.progress.set_speed(self.pacer.speed(), self.pacer.is_paused());
@@ -98,6 +107,6 @@ impl<C: Clock> Player<'_, C> {
     }
 }
 
-fn whole_millis(duration: std::time::Duration) -> i64 {
+fn whole_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use changetape_core::{Seq, WallTime};
 
-use crate::Progress;
 use crate::clock::Instant;
-use crate::delays::{LagRecorder, LatenessRecorder};
+use crate::delays::LagRecorder;
+use crate::fidelity::{Cause, FidelityRecorder};
 use crate::summary::Tally;
+use crate::{LatenessRows, Offset, Progress};
 
 /// What a player has done so far.
 #[derive(Debug, Default)]
@@ -16,9 +17,14 @@ pub(crate) struct Played {
     pub(crate) bytes: u64,
     pub(crate) reached: Option<Seq>,
     pub(crate) tape_time: Option<(WallTime, WallTime)>,
+    /// Where the first event lay on the timeline, and the last.
+    pub(crate) span: Option<(Offset, Offset)>,
     pub(crate) elapsed: Duration,
-    pub(crate) lateness: Option<LatenessRecorder>,
+    pub(crate) fidelity: Option<FidelityRecorder>,
+    pub(super) rows: Option<LatenessRows>,
     pub(crate) lag: Option<LagRecorder>,
+    /// When the sink had taken what it was offered last.
+    free_from: Option<Instant>,
     pub(crate) tally: Tally,
     /// How often somebody went to another place.
     pub(crate) seeks: u64,
@@ -36,6 +42,7 @@ pub(super) struct Due {
     pub(super) seq: Seq,
     pub(super) at: Instant,
     pub(super) time: WallTime,
+    pub(super) offset: Offset,
     pub(super) events: u64,
     pub(super) bytes: usize,
 }
@@ -73,12 +80,19 @@ impl Played {
         self.reached = Some(last.seq.next());
         let begin = self.tape_time.map_or(first.time, |(begin, _)| begin);
         self.tape_time = Some((begin, last.time));
-        if let Some(recorder) = self.lateness.as_mut().filter(|_| is_paced) {
+        self.span = Some((self.span.map_or(first.offset, |(begin, _)| begin), last.offset));
+        if let Some(recorder) = self.fidelity.as_mut().filter(|_| is_paced) {
             for due in done {
-                recorder.record(at.sent.since(due.at), due.events);
+                let was_free = self.free_from.is_none_or(|from| from < due.at);
+                let cause = if was_free { Cause::Player } else { Cause::Sink };
+                recorder.record(due.at, at.sent, due.events, cause);
+                if let Some(rows) = &mut self.rows {
+                    rows.push(due.seq, due.at, at.sent);
+                }
             }
             to.late(at.sent.since(last.at));
         }
+        self.free_from = Some(at.acknowledged);
         let lag = |due: &Due| at.acknowledged.since(if is_paced { due.at } else { at.handed });
         if let Some(recorder) = &mut self.lag {
             for due in done {

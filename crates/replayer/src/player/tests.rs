@@ -11,11 +11,11 @@ use bson::rawdoc;
 use changetape_core::{Position, WallTime};
 
 use super::*;
-use crate::Placed;
 use crate::clock::ManualClock;
 use crate::page::OnTape;
 use crate::read_ahead::EndOnDrop;
 use crate::summary::Tally;
+use crate::{Lateness, Placed};
 
 /// A manual clock that the sink can move too, as slow deliveries do.
 #[derive(Clone, Default)]
@@ -203,7 +203,7 @@ fn events_leave_when_they_are_due_and_those_of_one_instant_together() {
     // The first event leaves at once, whatever its time; events 2 and 3 lie on two pages.
     assert_eq!(script.deliveries, [(0, vec![0, 1]), (200, vec![2, 3]), (800, vec![4])]);
     assert_eq!(played.delivered, 5);
-    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::ZERO);
+    assert_eq!(played.fidelity.unwrap().summary().unwrap().lateness.max, Duration::ZERO);
     assert_eq!(played.reached, Some(Seq::new(5)));
 }
 
@@ -247,7 +247,7 @@ fn what_is_read_in_the_meantime_leaves_along_if_it_is_due() {
 fn at_full_speed_nobody_waits_and_nothing_is_late() {
     let (_, played, script) = play(&[&[0, 1_000_000], &[u64::MAX]], Speed::Max, |_| {});
     assert_eq!(script.deliveries, [(0, vec![0, 1, 2])]);
-    assert_eq!(played.lateness.unwrap().summary(), None);
+    assert_eq!(played.fidelity.unwrap().summary(), None);
 }
 
 #[test]
@@ -265,7 +265,43 @@ fn a_slow_sink_gets_late_events_at_once_and_together_and_loses_none() {
             (1_000_000, vec![10]),
         ]
     );
-    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::from_micros(2));
+    let Lateness { max, own, .. } = played.fidelity.unwrap().summary().unwrap().lateness;
+    assert_eq!(max, Duration::from_micros(2));
+    assert_eq!(own.p99, Duration::ZERO, "the player was free when the others fell due");
+}
+
+/// A clock that wakes two milliseconds late.
+struct Oversleeping(SharedClock);
+
+impl Clock for Oversleeping {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
+        self.0.wait_until(due.after_nanos(2_000_000), interrupts)
+    }
+}
+
+#[test]
+fn a_player_that_wakes_late_is_told_from_a_sink_that_is_busy() {
+    let queue = Queue::default();
+    // The third event falls due while the player sleeps, the last one while the sink is busy.
+    for page in pages(&[&[0, 10_000_000, 11_000_000, 14_000_000]]) {
+        queue.push(page);
+    }
+    queue.end(Ok(()));
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    script.nanos = 5_000_000;
+    let progress = Progress::default();
+    let clock = Oversleeping(clock);
+    let (result, played) =
+        play_with(from(&queue), &mut script, clock, plan(Speed::ORIGINAL), &progress);
+    result.unwrap();
+    assert_eq!(script.deliveries.iter().map(|(_, seqs)| seqs.len()).collect::<Vec<_>>(), [1, 2, 1]);
+    let Lateness { late, own, .. } = played.fidelity.unwrap().summary().unwrap().lateness;
+    assert_eq!((late, own.late), (3, 2));
 }
 
 #[test]
@@ -275,7 +311,10 @@ fn a_lag_is_counted_from_when_an_event_was_due_until_it_is_acknowledged() {
     });
     // The second event was due a microsecond after the first, and waited for that one.
     assert_eq!(played.lag.unwrap().summary().unwrap().max, Duration::from_micros(5_999));
-    assert_eq!(played.lateness.unwrap().summary().unwrap().max, Duration::from_micros(2_999));
+    assert_eq!(
+        played.fidelity.unwrap().summary().unwrap().lateness.max,
+        Duration::from_micros(2_999)
+    );
 }
 
 #[test]

@@ -39,6 +39,22 @@ pub enum Overwrite {
     Always,
 }
 
+/// Creates a file to write.
+///
+/// # Errors
+/// [`Error::FileExists`], or [`Error::Write`] if it cannot be created.
+pub(crate) fn create_file(path: &Path, overwrite: Overwrite) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    match overwrite {
+        Overwrite::Never => options.write(true).create_new(true),
+        Overwrite::Always => options.write(true).create(true).truncate(true),
+    };
+    options.open(path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => Error::FileExists { path: path.to_owned() },
+        _ => Error::Write { to: path.display().to_string(), source },
+    })
+}
+
 /// Prints events, one a line.
 #[derive(Debug)]
 pub struct LinesSink<W> {
@@ -64,15 +80,7 @@ impl LinesSink<File> {
     /// # Errors
     /// [`Error::FileExists`], or [`Error::Write`] if it cannot be created.
     pub fn create(path: &Path, overwrite: Overwrite, shown: Shown) -> Result<Self, Error> {
-        let mut options = OpenOptions::new();
-        match overwrite {
-            Overwrite::Never => options.write(true).create_new(true),
-            Overwrite::Always => options.write(true).create(true).truncate(true),
-        };
-        let file = options.open(path).map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists => Error::FileExists { path: path.to_owned() },
-            _ => Error::Write { to: path.display().to_string(), source },
-        })?;
+        let file = create_file(path, overwrite)?;
         Ok(Self::new(file, path.display().to_string(), shown))
     }
 }

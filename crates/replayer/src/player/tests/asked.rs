@@ -74,7 +74,7 @@ fn times(outcome: &Outcome) -> Vec<(u64, u64)> {
 }
 
 fn lateness(outcome: &Outcome) -> Duration {
-    outcome.played.lateness.as_ref().unwrap().summary().unwrap().max
+    outcome.played.fidelity.as_ref().unwrap().summary().unwrap().lateness.max
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn what_cannot_be_done_is_answered_with_a_sentence_and_changes_nothing() {
     let unknown = seek(Position::Cluster("1:1".parse().unwrap()));
     assert!(refused(Speed::ORIGINAL, true, unknown).contains("stands for any failure"));
     assert!(refused(Speed::Max, true, Command::Faster(2.0)).contains("max"));
-    assert!(refused(Speed::ORIGINAL, true, Command::Faster(0.0)).contains("no speed"));
+    assert!(refused(Speed::ORIGINAL, true, Command::Faster(0.0)).contains("0 times as fast"));
     let all = [Command::Pause, Command::Faster(2.0), Command::Toggle];
     assert_eq!(answers(Speed::ORIGINAL, true, &all), [Ok(()), Ok(()), Ok(())]);
 }
@@ -183,7 +183,7 @@ fn a_stop_ends_a_pause() {
     let (progress, stop, control) = (Progress::default(), Stop::default(), Control::default());
     let watched = Watched { progress: &progress, stop: &stop, control: &control };
     let paused = control.ask(Command::Pause);
-    let clock = crate::clock::HostClock::for_this_thread();
+    let clock = crate::clock::HostClock::usual(crate::clock::Timer::Precise);
     let ended = std::thread::scope(|scope| {
         let (progress, stop) = (&progress, &stop);
         scope.spawn(move || {
