@@ -7,9 +7,9 @@
 //!                       └──────────── the spin ──────────────┘
 //! ```
 //! A wait is an absolute sleep that ends somewhat early, then a short spin up to the instant
-//! itself: a sleeping thread is woken 50 to 150 µs late on a shared core, a spinning one is there.
+//! itself: a sleeping thread is woken 10 to 150 µs late where it shares a core, a spinning one is there.
 //! How much earlier is chosen from what waking up takes here ([`HostClock::calibrated`]); what this
-//! machine can do, [`calibrate`] tells. [`Timer::Coarse`] does without the spin. Long waits are cut
+//! machine can do, [`calibrate()`] tells. [`Timer::Coarse`] does without the spin. Long waits are cut
 //! into slices so that a stop request is noticed within [`SLICE`].
 
 mod calibrate;
