@@ -155,7 +155,8 @@ impl Job<'_> {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
-            let sink = self.sink.open(self.sink_options).await?;
+            let sink_options = SinkOptions { stop: stop.clone(), ..self.sink_options };
+            let sink = self.sink.open(sink_options).await?;
             let speed = self.options.speed;
             let shown = progress::show(output, line::line(Arc::clone(progress), speed));
             let progress = Arc::clone(progress);

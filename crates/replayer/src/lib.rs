@@ -4,7 +4,7 @@
 //!           reader thread                          player thread
 //! tape ──► selection ──► map ──► timeline ──► pages ──► pacer ──► sink
 //!          (which)       (names) (when, on    (ready,   (when,    (mongod, stdout,
-//!                                 the tape)    bounded)  here)     file, nothing)
+//!                                 the tape)    bounded)  here)     file, tcp, …)
 //! ```
 //! A tape's base goes into the sink before the first event, if asked for: [`Restoration`].
 //!
