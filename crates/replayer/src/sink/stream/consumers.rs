@@ -10,8 +10,8 @@
 //! that was. A consumer that has read all before it goes away misses nothing and gets nothing twice.
 //!
 //! A consumer has gone when the connection says so. Where the next is waited for, also when it has
-//! ended its own direction, which is how a connection is closed that is read to its end; otherwise it
-//! may do that (as `nc` does when its input ends) and read on. What it sends nobody looks at.
+//! ended its own direction: one that is to miss nothing does that, and reads to the end. Otherwise it may
+//! do so and read on. What it sends nobody looks at.
 //!
 //! When a stop is requested, the event that is being written is written to its end, if the consumer
 //! takes it within [`GRACE`].
@@ -63,6 +63,8 @@ pub struct Consumers {
     origin: Origin,
     on_disconnect: OnDisconnect,
     max_outage: Duration,
+    /// See [`GRACE`].
+    grace: Duration,
     at: Connection,
 }
 
@@ -117,7 +119,8 @@ impl Consumers {
                 Origin::Accept(listener)
             }
         };
-        Ok(Self { origin, on_disconnect, max_outage, at: Connection::NotYet })
+        let (grace, at) = (GRACE, Connection::NotYet);
+        Ok(Self { origin, on_disconnect, max_outage, grace, at })
     }
 
     /// Waits until somebody is there, if anybody is waited for.
@@ -187,13 +190,13 @@ impl Consumers {
         let Connection::There { socket, .. } = &self.at else {
             return Ok(Written { bytes: 0, stopped: false });
         };
-        let (mut written, mut until, mut grace) = (0, bytes.len(), None);
+        let (mut written, mut until, mut patience) = (0, bytes.len(), None);
         let failed = loop {
             if stop.is_requested() {
                 let under_way = || ends.iter().copied().find(|&end| end >= written);
                 until = if written == 0 { 0 } else { under_way().unwrap_or(until) };
                 let now = Instant::now();
-                if written < until && now >= *grace.get_or_insert(now + GRACE) {
+                if written < until && now >= *patience.get_or_insert(now + self.grace) {
                     tracing::warn!("{} does not read on; stopped within an event", self.name());
                     until = written;
                 }

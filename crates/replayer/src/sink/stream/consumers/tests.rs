@@ -1,8 +1,9 @@
 //! Goal: over TCP, where the end of a connection takes its time to arrive, the next consumer goes on
-//! where the last has read to.
+//! where the last has read to; and a stop within an event lets it be read to its end, if it is read.
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 
 use super::*;
 
@@ -41,9 +42,49 @@ fn a_first_consumer_that_does_not_answer_is_an_error_at_once_or_in_the_end() {
             Consumers::new(&address, Role::Connect, on_disconnect, max_outage).unwrap();
         consumers.ready(None, &stop).unwrap_err()
     };
-    let error = answer(OnDisconnect::Stop, MAX_OUTAGE);
+    // At once, or this would never end.
+    let error = answer(OnDisconnect::Stop, Duration::MAX);
     assert!(matches!(error, Error::Connect { .. }), "{error}");
     let outage = Duration::from_millis(120);
     let error = answer(OnDisconnect::Wait, outage);
     assert!(matches!(error, Error::NoConsumer { waited, .. } if waited >= outage), "{error}");
+}
+
+/// Writes an event that is more than a socket holds, and another, and asks for a stop once it is read
+/// from. What was written, and what the consumer then read, if it did.
+fn stop_within_an_event(grace: Duration, reads_on: bool) -> (Written, usize) {
+    const EVENT: usize = 8 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (address, ends) = (SocketAddress::Unix(path), OnDisconnect::Stop);
+    let mut consumers = Consumers::new(&address, Role::Connect, ends, MAX_OUTAGE).unwrap();
+    consumers.grace = grace;
+    let stop = Stop::default();
+    assert_eq!(consumers.ready(None, &stop).unwrap(), Ready::Yes);
+    let (mut consumer, _) = listener.accept().unwrap();
+    let writing = thread::spawn({
+        let stop = stop.clone();
+        move || consumers.write(&vec![0; 2 * EVENT], &[EVENT, 2 * EVENT], &stop).unwrap()
+    });
+    consumer.read_exact(&mut [0]).unwrap();
+    stop.request();
+    let mut rest = Vec::new();
+    if reads_on {
+        consumer.read_to_end(&mut rest).unwrap();
+    }
+    (writing.join().unwrap(), rest.len() + 1)
+}
+
+#[test]
+fn a_stop_within_an_event_lets_it_be_read_to_its_end() {
+    let (written, read) = stop_within_an_event(Duration::from_secs(600), true);
+    assert_eq!(written, Written { bytes: 8 << 20, stopped: true });
+    assert_eq!(read, 8 << 20);
+}
+
+#[test]
+fn a_stop_within_an_event_that_nobody_reads_on_ends_the_replay() {
+    let (written, _) = stop_within_an_event(Duration::ZERO, false);
+    assert!(written.stopped && (1..8 << 20).contains(&written.bytes), "{written:?}");
 }

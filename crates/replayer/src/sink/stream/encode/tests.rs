@@ -6,6 +6,7 @@
 
 use bson::raw::RawDocumentBuf;
 use bson::{Bson, DateTime, Document, rawdoc};
+use changetape_core::raw::DocumentWriter;
 
 use super::*;
 use crate::Transaction;
@@ -173,7 +174,11 @@ fn what_is_written_as_a_whole_is_done() {
 #[test]
 fn what_comes_before_an_event_that_cannot_be_encoded_is_written() {
     let mut due = outgoing(&SHOWN);
-    due[1].event = ChangeEvent::from(rawdoc! {"operationType": 5});
+    // What is wrong comes to light when a part of it is encoded.
+    let mut broken = DocumentWriter::new();
+    broken.string(b"operationType", b"insert");
+    broken.value(kind::DOCUMENT, b"fullDocument", &[6, 0, 0, 0, 0x55, 0]);
+    due[1].event = ChangeEvent::from(broken.finish().unwrap());
     let (encoder, bytes) = encoded(Form::default(), &due);
     assert_eq!(encoder.done(bytes.len()).events, 1);
     assert_eq!(bytes, encoded(Form::default(), &due[..1]).1);
