@@ -4,18 +4,19 @@
 use std::hint::black_box;
 
 use changetape_benches::{Error, recorded};
-use changetape_core::{ChangeEvent, ClusterTime, WallTime};
+use changetape_core::ChangeEvent;
 use changetape_replayer::clock::Instant;
-use changetape_replayer::{Pacer, Speed, Timeline};
+use changetape_replayer::{Pacer, Speed, Timeline, Times};
 use criterion::{Criterion, Throughput};
 
 fn main() -> Result<(), Error> {
     let events = recorded()?;
-    let times: Vec<(Option<WallTime>, Option<ClusterTime>)> = events
+    let times: Vec<Times> = events
         .iter()
         .map(|raw| {
             let event = ChangeEvent::from(raw.as_ref());
-            Ok((event.wall_time()?, event.cluster_time()?))
+            let (wall, cluster) = (event.wall_time()?, event.cluster_time()?);
+            Ok(Times { wall, cluster, ..Times::default() })
         })
         .collect::<Result<_, Error>>()?;
     let mut criterion = Criterion::default().configure_from_args();
@@ -25,14 +26,13 @@ fn main() -> Result<(), Error> {
     group.bench_function("place", |bencher| {
         bencher.iter(|| {
             let mut timeline = Timeline::default();
-            for &(wall, cluster) in &times {
-                black_box(timeline.place(wall, cluster));
+            for &times in &times {
+                black_box(timeline.place(times));
             }
         });
     });
     let mut timeline = Timeline::default();
-    let placed: Vec<_> =
-        times.iter().map(|&(wall, cluster)| timeline.place(wall, cluster)).collect();
+    let placed: Vec<_> = times.iter().map(|&times| timeline.place(times)).collect();
     group.bench_function("due", |bencher| {
         let start = placed.first().map(|placed| placed.offset).unwrap_or_default();
         let pacer = Pacer::new(Speed::Factor(7.3), Instant::from_nanos(0), start);

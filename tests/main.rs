@@ -12,6 +12,7 @@
 mod bad_input;
 mod base;
 mod by_hand;
+mod consumers;
 mod diff_against_server;
 mod expiring;
 mod full_disk;

@@ -165,7 +165,8 @@ impl Job<'_> {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
-            let sink = self.sink.open(self.sink_options).await?;
+            let sink_options = SinkOptions { stop: stop.clone(), ..self.sink_options };
+            let sink = self.sink.open(sink_options).await?;
             let log = self.lateness.map(|file| LatenessLog::create(&file.path, file.overwrite));
             let (log, rows) = log.transpose()?.unzip();
             let speed = self.options.speed;

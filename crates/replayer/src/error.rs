@@ -1,6 +1,7 @@
 //! Why a replay could not begin or go on.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use changetape_core::{Namespace, Seq};
 use thiserror::Error;
@@ -34,7 +35,7 @@ pub enum Error {
     /// Text that is no sink: the user's mistake.
     #[error(
         "{input:?} is not a sink: expected mongodb://…, mongodb+srv://…, - (standard output), \
-         file:PATH or null:"
+         file:PATH, tcp://HOST:PORT, unix:PATH or null:"
     )]
     BadSink {
         /// The text, without any password.
@@ -192,13 +193,60 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file or standard output cannot be written.
+    /// The file, standard output or a socket cannot be written.
     #[error("{to} cannot be written")]
     Write {
-        /// The file, or standard output.
+        /// The file, standard output or the socket.
         to: String,
         /// The cause.
         source: std::io::Error,
+    },
+    /// There is something at the path of a socket that is none: the user's mistake.
+    #[error("{} is there already and is no socket; choose another path", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A consumer cannot be listened for.
+    #[error(
+        "cannot listen on {at}{}",
+        match source.kind() {
+            std::io::ErrorKind::AddrInUse => "; another program does, so choose another address",
+            _ => "",
+        }
+    )]
+    Listen {
+        /// Where.
+        at: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// No consumer was there to begin with.
+    #[error("no consumer answers at {at}; start it first, or wait for it (--on-disconnect wait)")]
+    Connect {
+        /// Where.
+        at: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// No consumer came in time.
+    #[error(
+        "no consumer was there for {} s ({at}), too long to go on waiting{}",
+        waited.as_secs(),
+        match next {
+            Some(next) => format!(": everything before {next} was written; replay from {next}"),
+            None => String::new(),
+        }
+    )]
+    NoConsumer {
+        /// Where.
+        at: String,
+        /// How long the replay waited.
+        waited: Duration,
+        /// The first event that was not written; `None` before the first.
+        next: Option<Seq>,
+        /// What stood in the way last.
+        source: Option<std::io::Error>,
     },
     /// The target could not be reached to begin with.
     #[error(transparent)]
@@ -243,7 +291,8 @@ impl Error {
             | Self::ViewApart { .. }
             | Self::BaseMeets { .. }
             | Self::NoHdrLog { .. }
-            | Self::FileExists { .. } => true,
+            | Self::FileExists { .. }
+            | Self::NotASocket { .. } => true,
             Self::Deployment(cause) => {
                 matches!(**cause, changetape_deployment::Error::BadUri { .. })
             }

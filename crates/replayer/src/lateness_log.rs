@@ -19,7 +19,7 @@ use changetape_core::Seq;
 
 use crate::Error;
 use crate::clock::Instant;
-use crate::sink::lines::{Overwrite, create_file};
+use crate::file::{self, Overwrite};
 
 /// The columns.
 const HEADER: &str = "seq,due_nanos,sent_nanos,lateness_nanos";
@@ -73,7 +73,7 @@ impl LatenessLog {
     /// Those of [`check`](Self::check), [`Error::Write`], [`Error::Thread`].
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<(Self, LatenessRows), Error> {
         Self::check(path, overwrite)?;
-        let file = create_file(path, overwrite)?;
+        let file = file::create(path, overwrite)?;
         let (batches, written) = sync_channel(BATCHES);
         let writing = thread::Builder::new()
             .name("changetape-lateness".to_owned())

@@ -4,7 +4,7 @@
 //!           reader thread                          player thread
 //! tape ──► selection ──► map ──► timeline ──► pages ──► pacer ──► sink
 //!          (which)       (names) (when, on    (ready,   (when,    (mongod, stdout,
-//!                                 the tape)    bounded)  here)     file, nothing)
+//!                                 the tape)    bounded)  here)     file, tcp, …)
 //! ```
 //! A tape's base goes into the sink before the first event, if asked for: [`Restoration`].
 //!
@@ -45,6 +45,7 @@ pub mod verify;
 // What is told about it.
 mod delays;
 mod error;
+mod file;
 mod expiry;
 mod fidelity;
 mod host;
@@ -60,6 +61,7 @@ pub use expiry::{Completion, Expiries, Expiry, LeftHeld};
 pub use fidelity::{Fidelity, Lateness, OwnLateness};
 pub use host::HostLoad;
 pub use lateness_log::{LatenessLog, LatenessRows};
+pub use file::Overwrite;
 pub use missing::{AtDamage, AtGap, Missing};
 pub use namespace_map::NamespaceMap;
 pub use pacer::Pacer;

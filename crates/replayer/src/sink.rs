@@ -3,16 +3,16 @@
 //! | address | sink |
 //! | --- | --- |
 //! | `mongodb://…`, `mongodb+srv://…` | [`mongod`]: applies each event to a database |
-//! | `-`, `file:PATH` | [`lines`]: one public event a line, as canonical Extended JSON |
+//! | `-`, `file:PATH`, `tcp://HOST:PORT`, `unix:PATH` | [`stream`]: events one after the other, as JSON or BSON |
 //! | `null:` | [`null`]: takes everything and keeps nothing |
 //! | any, in a dry run | [`dry`]: takes and counts what that one would |
 
 mod address;
 pub mod dry;
 pub mod json;
-pub mod lines;
 pub mod mongod;
 pub mod null;
+pub mod stream;
 
 use changetape_core::Seq;
 use changetape_tape::{Metadata, TapeReader};

@@ -208,9 +208,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A `watch()` does not show the event.
-    pub fn hide(&mut self) {
-        self.hidden += 1;
+    /// A `watch()` does not show so many events.
+    pub fn hide(&mut self, events: u64) {
+        self.hidden += events;
     }
 
     /// Events cannot be read.

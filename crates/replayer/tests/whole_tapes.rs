@@ -16,10 +16,11 @@ use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Timestamp, rawdoc};
 use changetape_core::{Arrival, NamespaceFilter, OperationType, Position, Seq};
 use changetape_replayer::sink::Taken;
-use changetape_replayer::sink::lines::{LinesSink, Overwrite, Shown};
 use changetape_replayer::sink::null::NullSink;
+use changetape_replayer::sink::stream::{Form, StreamSink};
 use changetape_replayer::{
-    AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Progress, Replay, ReplayOptions,
+    AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Overwrite, Progress, Replay,
+    ReplayOptions,
     Selection, Sink, Speed, Stop, Summary, Tally,
 };
 use changetape_tape::{Batch, TapeOptions, TapeReader, TapeWriter};
@@ -54,7 +55,7 @@ impl Tape {
 
     /// Plays at full speed into a file and returns the `n` of each event that came out.
     fn play(&self, selection: Selection, map: NamespaceMap) -> (Summary, Vec<String>) {
-        let sink = LinesSink::create(&self.out(), Overwrite::Always, Shown::Plain).unwrap();
+        let sink = StreamSink::create(&self.out(), Overwrite::Always, Form::default()).unwrap();
         let options =
             ReplayOptions { selection, speed: Speed::Max, map, ..ReplayOptions::default() };
         let replay = Replay::new(self.reader(), options, Box::new(sink));
@@ -141,7 +142,7 @@ fn a_damaged_segment_is_skipped_and_the_others_are_played() {
     segments.sort();
     assert_eq!(segments.len(), batches.len());
     let play = || {
-        let sink = LinesSink::create(&tape.out(), Overwrite::Always, Shown::Plain).unwrap();
+        let sink = StreamSink::create(&tape.out(), Overwrite::Always, Form::default()).unwrap();
         let missing = Missing { damage: AtDamage::Skip, ..Missing::default() };
         let options = ReplayOptions { speed: Speed::Max, missing, ..ReplayOptions::default() };
         let replay = Replay::new(tape.reader(), options, Box::new(sink));

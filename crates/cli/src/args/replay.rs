@@ -1,5 +1,6 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
+mod consumer;
 mod time;
 
 use std::num::NonZeroUsize;
@@ -7,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use changetape_core::Position;
-use changetape_replayer::sink::lines::{Overwrite, Shown};
 use changetape_replayer::sink::mongod::{self, Order, Transactions};
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
@@ -15,6 +15,8 @@ use changetape_replayer::{
     SinkAddress, SinkOptions, Speed, leave_out_kept,
 };
 use clap::{Args, ValueEnum};
+
+use consumer::{ConsumerArgs, FormArgs};
 
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
@@ -32,14 +34,17 @@ use time::TimeArgs;
 Sinks:
   mongodb://…  mongodb+srv://…   apply the events to that deployment
   -                              print them, one a line, as watch() would deliver them
-                                 (canonical Extended JSON)
+                                 (canonical Extended JSON, unless --encode says otherwise)
   file:PATH                      the same, to a file
+  tcp://HOST:PORT  unix:PATH     the same, to a consumer that listens there, or that
+                                 connects there (--listen)
   null:                          read and pace them, deliver them nowhere
 
 Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x
   changetape replay orders.tape mongodb://localhost:27018 --base --speed max
   changetape replay orders.tape - --speed max --include shop.orders
+  changetape replay orders.tape tcp://127.0.0.1:9000 --listen --encode relaxed --envelope
   changetape replay orders.tape mongodb://localhost:27018 --map-ns shop=shop_test --start '#1000'
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --dry-run
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --verify
@@ -80,7 +85,7 @@ pub(crate) struct ReplayArgs {
         help_heading = "Delivery"
     )]
     map_ns: Vec<String>,
-    /// How long to wait for a target that goes away before giving up
+    /// How long to wait for a target, or a consumer, that goes away before giving up
     #[arg(
         long,
         value_name = "TIME",
@@ -135,16 +140,15 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) proof: ProofArgs,
     #[command(flatten)]
-    shown: ShownArgs,
-    /// With file:PATH or --lateness, overwrite a file that is there
-    #[arg(long, env = "CHANGETAPE_OVERWRITE", value_parser = parse::switch, help_heading = "Delivery")]
-    overwrite: bool,
+    form: FormArgs,
+    #[command(flatten)]
+    consumer: ConsumerArgs,
 }
 
 /// Print the events of a tape, one a line
 ///
-/// Prints each event as watch() would have delivered it, as canonical Extended JSON, without
-/// waiting: a replay to standard output at --speed max.
+/// Prints each event as watch() would have delivered it, as canonical Extended JSON unless --encode
+/// says otherwise, without waiting: a replay to standard output at --speed max.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -157,7 +161,7 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     which: SelectionArgs,
     #[command(flatten)]
-    shown: ShownArgs,
+    form: FormArgs,
 }
 
 /// See [`Order`].
@@ -259,14 +263,6 @@ pub(crate) struct ProofArgs {
     verify: bool,
 }
 
-/// How events are printed.
-#[derive(Debug, Args)]
-struct ShownArgs {
-    /// Print also what watch() shows only with showExpandedEvents: create, createIndexes, modify, …
-    #[arg(long, env = "CHANGETAPE_SHOW_EXPANDED_EVENTS", value_parser = parse::switch, help_heading = "Delivery")]
-    show_expanded_events: bool,
-}
-
 impl SelectionArgs {
     fn selection(&self) -> Selection {
         Selection {
@@ -282,12 +278,6 @@ impl SelectionArgs {
             gaps: if self.cross_gaps { AtGap::Cross } else { AtGap::Refuse },
             damage: if self.skip_damage { AtDamage::Skip } else { AtDamage::Stop },
         }
-    }
-}
-
-impl ShownArgs {
-    fn shown(&self) -> Shown {
-        if self.show_expanded_events { Shown::Expanded } else { Shown::Plain }
     }
 }
 
@@ -369,29 +359,23 @@ impl ReplayArgs {
 
     /// Where it is logged when events were due and when they left.
     pub(crate) fn lateness(&self) -> anyhow::Result<Option<LatenessFile>> {
-        self.time.lateness(self.overwrite())
-    }
-
-    fn overwrite(&self) -> Overwrite {
-        if self.overwrite { Overwrite::Always } else { Overwrite::Never }
+        self.time.lateness(self.consumer.overwrite())
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {
         SinkOptions {
-            shown: self.shown.shown(),
-            overwrite: self.overwrite(),
             max_outage: Some(self.max_outage),
             order: self.order.into(),
             transactions: self.transactions.into(),
             workers: NonZeroUsize::new(self.workers.into()),
-            ..SinkOptions::default()
+            ..self.consumer.sink_options(self.form.form())
         }
     }
 }
 
 impl CatArgs {
     pub(crate) fn sink_options(&self) -> SinkOptions {
-        SinkOptions { shown: self.shown.shown(), ..SinkOptions::default() }
+        SinkOptions { form: self.form.form(), ..SinkOptions::default() }
     }
 
     pub(crate) fn options(&self) -> ReplayOptions {

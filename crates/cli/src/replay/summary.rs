@@ -380,6 +380,9 @@ mod tests {
             "host": {"stealSeconds": 30.0, "cpuPressureSeconds": null},
             "lag": {"p50Micros": 17.0, "p99Micros": 18.0, "maxMicros": 19.0},
             "elapsedSeconds": 2.0,
+                "pausedSeconds": 40.0,
+                "seeks": 41,
+                "shiftedSeconds": 42.0,
             "eventsPerSecond": 25.0,
             "tapeTime":
                 {"first": "1970-01-01T00:00:00.001Z", "last": "1970-01-01T00:00:00.002Z"},

@@ -1,19 +1,21 @@
 //! `SinkAddress`: a sink as the command line names it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-use std::{fmt, io};
 
 use changetape_deployment::{Deployment, check_uri, redact};
 
 use super::Sink;
 use super::dry::{DryRun, DrySink};
-use super::lines::{LinesSink, Overwrite, Shown};
 use super::mongod::{MongodSink, OnError, Order, Transactions, Unsent};
 use super::null::NullSink;
-use crate::Error;
+use super::stream::{
+    self, Consumers, Form, OnDisconnect, Role, SocketAddress, StreamSink,
+};
+use crate::{Error, Overwrite, Stop};
 
 /// Where a replay delivers, as the command line names it.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum SinkAddress {
     Stdout,
     /// `file:PATH`.
     File(PathBuf),
+    /// `tcp://HOST:PORT` or `unix:PATH`: a consumer.
+    Socket(SocketAddress),
     /// `null:`.
     Null,
 }
@@ -32,11 +36,15 @@ pub enum SinkAddress {
 /// How a sink is to deliver; each sink takes of it what concerns it.
 #[derive(Debug, Default)]
 pub struct SinkOptions {
-    /// Which events are printed.
-    pub shown: Shown,
+    /// How events are written to a file or a consumer.
+    pub form: Form,
     /// Whether a file that is there may be replaced.
     pub overwrite: Overwrite,
-    /// How long to wait for a deployment that goes away; a minute if `None`.
+    /// Whether a consumer connects, or is connected to.
+    pub role: Role,
+    /// What is done when a consumer goes away.
+    pub on_disconnect: OnDisconnect,
+    /// How long to wait for a deployment, or a consumer, that goes away; a minute if `None`.
     pub max_outage: Option<Duration>,
     /// Which events a database gets in the order of the tape.
     pub order: Order,
@@ -48,6 +56,8 @@ pub struct SinkOptions {
     pub on_error: OnError,
     /// Deliver nothing, and count here what would be delivered.
     pub dry_run: Option<DryRun>,
+    /// Ends the wait for a first consumer. It is the replay's own.
+    pub stop: Stop,
 }
 
 impl SinkAddress {
@@ -58,20 +68,23 @@ impl SinkAddress {
     pub fn check_takes_base(&self) -> Result<(), Error> {
         match self {
             Self::Mongodb(_) => Ok(()),
-            Self::Stdout | Self::File(_) | Self::Null => Err(Error::BaseNeedsDatabase),
+            _ => Err(Error::BaseNeedsDatabase),
         }
     }
 
-    /// Opens the sink: connects to the deployment, creates the file; neither in a dry run.
+    /// Opens the sink: connects to the deployment, creates the file, listens for a consumer; nothing
+    /// of it in a dry run. (A consumer is waited for, or connected to, when the replay begins.)
     ///
     /// # Errors
     /// [`Error::Deployment`] if the deployment does not answer, [`Error::FileExists`] or
-    /// [`Error::Write`] if the file cannot be created.
+    /// [`Error::Write`] if the file cannot be created, [`Error::Listen`] or [`Error::NotASocket`] if
+    /// nobody can be listened for.
     pub async fn open(&self, options: SinkOptions) -> Result<Box<dyn Sink>, Error> {
-        let SinkOptions { shown, overwrite, max_outage, order, transactions, .. } = options;
-        let SinkOptions { workers, on_error, dry_run, .. } = options;
+        let SinkOptions { form, overwrite, role, on_disconnect, stop, .. } = options;
+        let SinkOptions { max_outage, order, transactions, workers, on_error, dry_run, .. } =
+            options;
         if let Some(run) = dry_run {
-            return Ok(Box::new(DrySink::new(self.rehearse(shown, overwrite)?, run)));
+            return Ok(Box::new(DrySink::new(self.rehearse(form, overwrite)?, run)));
         }
         Ok(match self {
             Self::Mongodb(uri) => {
@@ -87,8 +100,13 @@ impl SinkAddress {
                 }
                 Box::new(sink)
             }
-            Self::Stdout => Box::new(LinesSink::stdout(shown)),
-            Self::File(path) => Box::new(LinesSink::create(path, overwrite, shown)?),
+            Self::Stdout => Box::new(StreamSink::stdout(form)?),
+            Self::File(path) => Box::new(StreamSink::create(path, overwrite, form)?),
+            Self::Socket(address) => {
+                let max_outage = max_outage.unwrap_or(stream::MAX_OUTAGE);
+                let consumers = Consumers::new(address, role, on_disconnect, max_outage)?;
+                Box::new(StreamSink::to(consumers, form, stop))
+            }
             Self::Null => Box::new(NullSink),
         })
     }
@@ -96,7 +114,7 @@ impl SinkAddress {
 
 impl SinkAddress {
     /// The sink with nowhere to deliver to.
-    fn rehearse(&self, shown: Shown, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
+    fn rehearse(&self, form: Form, overwrite: Overwrite) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
             Self::Mongodb(uri) => {
                 check_uri(uri).map_err(Error::deployment)?;
@@ -105,9 +123,7 @@ impl SinkAddress {
             Self::File(path) if overwrite == Overwrite::Never && path.exists() => {
                 return Err(Error::FileExists { path: path.clone() });
             }
-            Self::Stdout | Self::File(_) => {
-                Box::new(LinesSink::new(io::sink(), self.to_string(), shown))
-            }
+            Self::Stdout | Self::File(_) | Self::Socket(_) => Box::new(StreamSink::nowhere(form)),
             Self::Null => Box::new(NullSink),
         })
     }
@@ -128,7 +144,9 @@ impl FromStr for SinkAddress {
         }
         match text.strip_prefix("file:") {
             Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
-            _ => Err(Error::BadSink { input: redact(text) }),
+            _ => SocketAddress::parse(text)
+                .map(Self::Socket)
+                .ok_or_else(|| Error::BadSink { input: redact(text) }),
         }
     }
 }
@@ -139,6 +157,7 @@ impl fmt::Display for SinkAddress {
             Self::Mongodb(uri) => f.write_str(&redact(uri)),
             Self::Stdout => f.write_str("standard output"),
             Self::File(path) => path.display().fmt(f),
+            Self::Socket(address) => address.fmt(f),
             Self::Null => f.write_str("null:"),
         }
     }
@@ -161,6 +180,8 @@ mod tests {
             ("null:", SinkAddress::Null),
             ("file:out.ndjson", SinkAddress::File("out.ndjson".into())),
             ("file:/tmp/a b", SinkAddress::File("/tmp/a b".into())),
+            ("tcp://db1:9000", SinkAddress::Socket(SocketAddress::Tcp("db1:9000".into()))),
+            ("unix:/tmp/a b", SinkAddress::Socket(SocketAddress::Unix("/tmp/a b".into()))),
             ("mongodb://db1/", SinkAddress::Mongodb("mongodb://db1/".into())),
             ("mongodb+srv://db", SinkAddress::Mongodb("mongodb+srv://db".into())),
         ] {
@@ -170,9 +191,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_forms_it_could_have() {
-        for text in ["", "file:", "null", "out.json", "http://x", "mongo://x", "nats://x"] {
+        for text in ["", "file:", "null", "out.json", "http://x", "tcp://x", "unix:", "nats://x"] {
             let error = text.parse::<SinkAddress>().unwrap_err().to_string();
-            for form in ["mongodb://", "mongodb+srv://", "file:PATH", "null:", "- ("] {
+            for form in
+                ["mongodb://", "mongodb+srv://", "file:PATH", "tcp://", "unix:", "null:", "- ("]
+            {
                 assert!(error.contains(form), "{text:?}: {error}");
             }
         }
@@ -181,7 +204,7 @@ mod tests {
     #[test]
     fn only_a_database_takes_a_base() {
         for (text, takes) in
-            [("-", false), ("null:", false), ("file:x", false), ("mongodb://x", true)]
+            [("-", false), ("null:", false), ("tcp://x:1", false), ("mongodb://x", true)]
         {
             let address: SinkAddress = text.parse().unwrap();
             assert_eq!(address.check_takes_base().is_ok(), takes, "{text}");

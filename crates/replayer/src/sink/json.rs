@@ -1,8 +1,11 @@
-//! BSON bytes as canonical Extended JSON (version 2), without decoding a document.
+//! BSON bytes as Extended JSON (version 2), canonical or relaxed, without decoding a document.
 //!
 //! ```text
-//! {"_id":{"$oid":"65…"},"n":{"$numberInt":"1"},"tags":["a"]}
+//! canonical   {"_id":{"$oid":"65…"},"n":{"$numberInt":"1"},"tags":["a"]}
+//! relaxed     {"_id":{"$oid":"65…"},"n":1,"tags":["a"]}
 //! ```
+//! Relaxed, numbers are JSON's own and dates are text; which type a number had is no longer to be
+//! seen, and a reader that takes every number for a 64-bit float loses digits of a long.
 //! Fields keep their order, and a name that stands twice is written twice. The types that
 //! make up nearly all of a tape are written straight from their bytes; the rest goes through
 //! the `bson` crate. Bytes that are no UTF-8 become U+FFFD, which JSON leaves no way around.
@@ -12,7 +15,7 @@
 use std::io::Write;
 
 use bson::raw::RawDocument;
-use bson::{Bson, Document};
+use bson::{Bson, DateTime, Document};
 use changetape_core::Error;
 use changetape_core::raw::{self, DocumentWriter, Element, Elements, kind};
 
@@ -20,15 +23,26 @@ const WHAT: &str = "the event";
 
 /// Types that [`kind`] does not name, for it needs not look into them.
 const OBJECT_ID: u8 = 0x07;
-const DATE: u8 = 0x09;
 const TIMESTAMP: u8 = 0x11;
+
+/// The last millisecond of the year 9999.
+const LAST_TEXT_DATE: i64 = 253_402_300_799_999;
+
+/// Which of the two forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Json {
+    /// Every value with its type.
+    Canonical,
+    /// Numbers and dates as people write them.
+    Relaxed,
+}
 
 /// Appends a document, on one line, without the line's end.
 ///
 /// # Errors
 /// [`Error::Malformed`] or [`Error::MalformedAt`] if the bytes are not one well-formed
 /// document; what was appended until then is to be thrown away.
-pub fn append_canonical(out: &mut Vec<u8>, document: &[u8]) -> Result<(), Error> {
+pub fn append(out: &mut Vec<u8>, form: Json, document: &[u8]) -> Result<(), Error> {
     // A stack rather than recursion: depth is the input's choice.
     let mut open: Vec<(Elements<'_>, u8)> = Vec::new();
     enter(out, &mut open, kind::DOCUMENT, document)?;
@@ -49,7 +63,7 @@ pub fn append_canonical(out: &mut Vec<u8>, document: &[u8]) -> Result<(), Error>
         }
         match element.kind {
             kind::DOCUMENT | kind::ARRAY => enter(out, &mut open, element.kind, element.value)?,
-            _ => scalar(out, element)?,
+            _ => scalar(out, form, element)?,
         }
     }
     Ok(())
@@ -66,25 +80,22 @@ fn enter<'a>(
     Ok(())
 }
 
-fn scalar(out: &mut Vec<u8>, element: Element<'_>) -> Result<(), Error> {
+fn scalar(out: &mut Vec<u8>, form: Json, element: Element<'_>) -> Result<(), Error> {
     match (element.kind, element.value) {
         // The length before and the zero after are no part of the text.
         (kind::STRING, [_, _, _, _, text @ .., 0]) => string(out, text),
         (kind::BOOLEAN, [0]) => out.extend_from_slice(b"false"),
         (kind::BOOLEAN, _) => out.extend_from_slice(b"true"),
         (kind::NULL, []) => out.extend_from_slice(b"null"),
-        (kind::INT32, value) => wrapped(out, "$numberInt", i32::from_le_bytes(fixed(value)?)),
-        (kind::INT64, value) => wrapped(out, "$numberLong", i64::from_le_bytes(fixed(value)?)),
-        (DATE, value) => {
-            out.extend_from_slice(b"{\"$date\":");
-            wrapped(out, "$numberLong", i64::from_le_bytes(fixed(value)?));
-            out.push(b'}');
+        (kind::INT32, value) => {
+            number(out, form, "$numberInt", i32::from_le_bytes(fixed(value)?));
         }
+        (kind::INT64, value) => append_long(out, form, i64::from_le_bytes(fixed(value)?)),
+        (kind::DOUBLE, value) => decoded(out, form, f64::from_le_bytes(fixed(value)?).into()),
+        (kind::DATE, value) => date(out, form, i64::from_le_bytes(fixed(value)?)),
         (OBJECT_ID, id) => {
             out.extend_from_slice(b"{\"$oid\":\"");
-            for byte in id {
-                text(out, format_args!("{byte:02x}"));
-            }
+            out.extend(id.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 0xF)]));
             out.extend_from_slice(b"\"}");
         }
         (TIMESTAMP, value) => {
@@ -92,21 +103,41 @@ fn scalar(out: &mut Vec<u8>, element: Element<'_>) -> Result<(), Error> {
             let (seconds, increment) = (both >> 32, both & u64::from(u32::MAX));
             text(out, format_args!("{{\"$timestamp\":{{\"t\":{seconds},\"i\":{increment}}}}}"));
         }
-        _ => rare(out, element)?,
+        _ => rare(out, form, element)?,
     }
     Ok(())
 }
 
 /// Everything else, as the `bson` crate has it.
-fn rare(out: &mut Vec<u8>, element: Element<'_>) -> Result<(), Error> {
+fn rare(out: &mut Vec<u8>, form: Json, element: Element<'_>) -> Result<(), Error> {
     let malformed = |source| Error::Malformed { what: WHAT, source: Box::new(source) };
     let mut alone = DocumentWriter::new();
     alone.value(element.kind, b"", element.value);
     let alone = alone.into_bytes();
-    let decoded = RawDocument::from_bytes(&alone).and_then(Document::try_from);
-    let value = decoded.map_err(malformed)?.remove("").unwrap_or(Bson::Null);
-    text(out, format_args!("{}", value.into_canonical_extjson()));
+    let document = RawDocument::from_bytes(&alone).and_then(Document::try_from);
+    decoded(out, form, document.map_err(malformed)?.remove("").unwrap_or(Bson::Null));
     Ok(())
+}
+
+fn decoded(out: &mut Vec<u8>, form: Json, value: Bson) {
+    let value = match form {
+        Json::Canonical => value.into_canonical_extjson(),
+        Json::Relaxed => value.into_relaxed_extjson(),
+    };
+    text(out, format_args!("{value}"));
+}
+
+fn date(out: &mut Vec<u8>, form: Json, millis: i64) {
+    // Relaxed, a date is text where a year has four digits and is none before 1970.
+    let date = DateTime::from_millis(millis);
+    if form == Json::Relaxed
+        && (0..=LAST_TEXT_DATE).contains(&millis)
+        && let Ok(date) = date.try_to_rfc3339_string()
+    {
+        text(out, format_args!("{{\"$date\":\"{date}\"}}"));
+    } else {
+        text(out, format_args!("{{\"$date\":{{\"$numberLong\":\"{millis}\"}}}}"));
+    }
 }
 
 /// A value of fixed size; the walk over the elements has measured it already.
@@ -114,8 +145,23 @@ fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], Error> {
     value.try_into().map_err(|_| Error::MalformedAt { what: WHAT, offset: 0 })
 }
 
-fn wrapped(out: &mut Vec<u8>, name: &str, number: impl std::fmt::Display) {
-    text(out, format_args!("{{\"{name}\":\"{number}\"}}"));
+/// Appends a 64-bit integer.
+pub fn append_long(out: &mut Vec<u8>, form: Json, value: i64) {
+    number(out, form, "$numberLong", value);
+}
+
+fn number(out: &mut Vec<u8>, form: Json, name: &str, number: impl std::fmt::Display) {
+    match form {
+        Json::Canonical => text(out, format_args!("{{\"{name}\":\"{number}\"}}")),
+        Json::Relaxed => text(out, format_args!("{number}")),
+    }
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        0..10 => b'0' + digit,
+        _ => b'a' + digit - 10,
+    }
 }
 
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use changetape_replayer::clock::Timer;
-use changetape_replayer::sink::lines::Overwrite;
 use changetape_replayer::{
-    Laps, LatenessLog, OnLate, Rate, Speed, Spread, TimeSource, TimelineOptions,
+    Laps, LatenessLog, OnLate, Overwrite, Rate, Speed, Spread, TimeSource, TimelineOptions,
 };
 use clap::{Args, ValueEnum};
 

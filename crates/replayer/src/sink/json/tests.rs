@@ -1,4 +1,5 @@
-//! Goal: the same text as the `bson` crate's own, for documents of any shape and every type.
+//! Goal: the same text as the `bson` crate's own, for documents of any shape and every type, in both
+//! forms.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, Decimal128, JavaScriptCodeWithScope, Regex, Timestamp, cstr, doc};
@@ -6,13 +7,21 @@ use bson::{Binary, DateTime, Decimal128, JavaScriptCodeWithScope, Regex, Timesta
 use super::*;
 
 fn ours(document: &[u8]) -> String {
+    in_form(Json::Canonical, document)
+}
+
+fn in_form(form: Json, document: &[u8]) -> String {
     let mut out = Vec::new();
-    append_canonical(&mut out, document).unwrap();
+    append(&mut out, form, document).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-fn reference(document: &Document) -> String {
-    Bson::Document(document.clone()).into_canonical_extjson().to_string()
+fn assert_same(document: &Document) {
+    let bytes = document.to_vec().unwrap();
+    let whole = Bson::Document(document.clone());
+    let canonical = whole.clone().into_canonical_extjson().to_string();
+    assert_eq!(in_form(Json::Canonical, &bytes), canonical);
+    assert_eq!(in_form(Json::Relaxed, &bytes), whole.into_relaxed_extjson().to_string());
 }
 
 #[test]
@@ -26,7 +35,8 @@ fn every_type_is_written_as_the_bson_crate_writes_it() {
         "undefined": Bson::Undefined,
         "id": bson::oid::ObjectId::from_bytes([0, 1, 2, 0xAB, 0xCD, 0xEF, 6, 7, 8, 9, 10, 11]),
         "bool": [true, false],
-        "date": [DateTime::from_millis(0), DateTime::from_millis(-5), DateTime::MAX],
+        "date": [DateTime::from_millis(-5), DateTime::from_millis(1_772_366_400_120), DateTime::MIN],
+        "first and last": [DateTime::from_millis(0), DateTime::from_millis(LAST_TEXT_DATE)],
         "null": null,
         "regex": Bson::RegularExpression(Regex { pattern: cstr!("a\"b").into(), options: cstr!("im").into() }),
         "code": Bson::JavaScriptCode("x(\"1\")".into()),
@@ -39,7 +49,7 @@ fn every_type_is_written_as_the_bson_crate_writes_it() {
         "min": Bson::MinKey,
         "max": Bson::MaxKey,
     };
-    assert_eq!(ours(&document.to_vec().unwrap()), reference(&document));
+    assert_same(&document);
 }
 
 #[test]
@@ -49,7 +59,7 @@ fn random_documents_are_written_as_the_bson_crate_writes_them() {
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..500 {
         let document = random_document(&mut random, 4);
-        assert_eq!(ours(&document.to_vec().unwrap()), reference(&document));
+        assert_same(&document);
     }
 }
 
@@ -70,8 +80,21 @@ fn random_value(random: &mut fastrand::Rng, depth: u32) -> Bson {
         3 => Bson::Int32(random.i32(..)),
         4 => Bson::Int64(random.i64(..)),
         5 => Bson::String((0..random.usize(..8)).map(|_| random.char(..)).collect()),
-        6 => Bson::DateTime(DateTime::from_millis(random.i64(..))),
+        6 => Bson::DateTime(DateTime::from_millis(
+            (random.i64(..) >> random.u32(..64)).min(LAST_TEXT_DATE),
+        )),
         _ => Bson::Null,
+    }
+}
+
+/// The `bson` crate makes the last moment of the year 9999 of them when relaxed.
+#[test]
+fn a_late_date_stays_what_it_is() {
+    for millis in [LAST_TEXT_DATE + 1, i64::MAX] {
+        let bytes = doc! {"late": DateTime::from_millis(millis)}.to_vec().unwrap();
+        let text = format!(r#"{{"late":{{"$date":{{"$numberLong":"{millis}"}}}}}}"#);
+        assert_eq!(in_form(Json::Canonical, &bytes), text);
+        assert_eq!(in_form(Json::Relaxed, &bytes), text);
     }
 }
 
@@ -106,6 +129,6 @@ fn a_document_cut_anywhere_is_refused() {
     let bytes = doc! {"a": "b", "c": [1, {"d": 2.5}], "e": Timestamp { time: 1, increment: 2 }};
     let bytes = bytes.to_vec().unwrap();
     for len in 0..bytes.len() {
-        assert!(append_canonical(&mut Vec::new(), &bytes[..len]).is_err(), "cut to {len}");
+        assert!(append(&mut Vec::new(), Json::Canonical, &bytes[..len]).is_err(), "cut to {len}");
     }
 }

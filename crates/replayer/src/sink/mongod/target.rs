@@ -289,7 +289,7 @@ impl Target {
                             "a transaction is in the way, waiting for its end: {source}"
                         );
                     }
-                    if !sleep(CONFLICT_PAUSE, stop) {
+                    if !stop.sleep(CONFLICT_PAUSE) {
                         return Err(Trouble::Stopped);
                     }
                     continue;
@@ -321,7 +321,7 @@ impl Target {
                 if patience == Patience::Bounded { started } else { Instant::now() }
             };
             let left = self.max_outage.saturating_sub(since.elapsed());
-            if !sleep(pause.min(left), stop) {
+            if !stop.sleep(pause.min(left)) {
                 return Err(Trouble::Stopped);
             }
             let waited = since.elapsed();
@@ -355,19 +355,4 @@ pub(super) fn majority() -> RawDocumentBuf {
 
 fn concern(reply: &Document) -> Option<Refusal> {
     reply.get_document("writeConcernError").ok().map(reply::refusal)
-}
-
-/// Whether the pause went by without a stop request.
-fn sleep(pause: Duration, stop: &Stop) -> bool {
-    let until = Instant::now() + pause;
-    loop {
-        if stop.is_requested() {
-            return false;
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        std::thread::sleep(left.min(SLICE));
-    }
 }
