@@ -17,6 +17,7 @@ mod verify;
 
 // What the user sees, and who looks after a recording.
 mod exit;
+mod http;
 mod logging;
 mod metrics;
 mod progress;
