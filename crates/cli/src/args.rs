@@ -4,7 +4,7 @@
 #![allow(clippy::doc_markdown)]
 
 mod keeping;
-mod parse;
+pub(crate) mod parse;
 mod record;
 mod replay;
 mod selection;
@@ -14,7 +14,7 @@ mod verify;
 
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
-pub(crate) use replay::{CatArgs, OnErrorArg, ReplayArgs};
+pub(crate) use replay::{CatArgs, ControlArgs, OnErrorArg, ReplayArgs};
 use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;

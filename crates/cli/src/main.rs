@@ -23,6 +23,7 @@ mod metrics;
 mod progress;
 mod report;
 mod signals;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
+mod control;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use clap::{Args, ValueEnum};
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
+pub(crate) use control::ControlArgs;
 
 /// Play a tape into a sink
 ///
@@ -41,7 +44,10 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --verify
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
-the tape tells, or, with --verify, if the target is not what the tape says.")]
+the tape tells, or, with --verify, if the target is not what the tape says.
+
+On a terminal, while it runs: space pauses, . steps, + and - change the speed, → and ← seek, q ends
+it; ? shows the keys.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -73,6 +79,8 @@ pub(crate) struct ReplayArgs {
         help_heading = "Time"
     )]
     speed: Speed,
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
 
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable
