@@ -34,13 +34,16 @@ const SUSPENDING: Duration = Duration::from_millis(200);
 /// Keys that are read at once, at most.
 const KEYS: usize = 64;
 
-static STATE: Mutex<State> = Mutex::new(State { taken: false, aside: false, found: None });
+static STATE: Mutex<State> =
+    Mutex::new(State { taken: false, aside: false, suspended: false, found: None });
 
 struct State {
     /// Whether somebody takes keys.
     taken: bool,
     /// Whether somebody is asked just now.
     aside: bool,
+    /// Whether the process is about to stand still, or does.
+    suspended: bool,
     /// The mode as it was, while it is not that.
     found: Option<Termios>,
 }
@@ -82,7 +85,7 @@ pub(crate) fn keys() -> Option<Vec<u8>> {
             return None;
         }
         state.enter();
-        state.found.is_some()
+        state.found.is_some() && is_foreground()
     };
     if !readable {
         std::thread::sleep(SLICE);
@@ -134,7 +137,8 @@ pub(crate) fn give_back() {
 impl State {
     /// Lets keys come at once, if they are to.
     fn enter(&mut self) {
-        if !self.taken || self.aside || self.found.is_some() || !is_foreground() {
+        let is_usual = self.aside || self.suspended || !is_foreground();
+        if !self.taken || is_usual || self.found.is_some() {
             return;
         }
         // A terminal that is gone gives no keys.
@@ -148,6 +152,21 @@ impl State {
         {
             // If it cannot be set, the terminal is gone.
             let _ = tcsetattr(io::stdin(), when, &found);
+        }
+    }
+
+    /// Sets it because the process is about to stand still: whoever looks for keys leaves it at that.
+    fn suspend(&mut self) {
+        self.suspended = true;
+        self.leave(OptionalActions::Now);
+    }
+
+    /// What the shell has set meanwhile does not count.
+    fn go_on(&mut self) {
+        self.suspended = false;
+        match &self.found {
+            Some(found) if is_foreground() => drop(set_keys(found)),
+            _ => self.enter(),
         }
     }
 }
@@ -192,7 +211,7 @@ async fn follow(mut signals: Signals) {
     loop {
         tokio::select! {
             _ = signals.suspend.recv() => {
-                state().leave(OptionalActions::Now);
+                state().suspend();
                 // Unlike SIGSTOP it does nothing where no shell is there to bring the process back.
                 if let Err(error) = kill_process(getpid(), Signal::TTOU) {
                     tracing::debug!("cannot be suspended: {error}");
@@ -203,16 +222,6 @@ async fn follow(mut signals: Signals) {
             _ = signals.go_on.recv() => state().go_on(),
             _ = signals.hang_up.recv() => end_by(Signal::HUP),
             _ = signals.quit.recv() => end_by(Signal::QUIT),
-        }
-    }
-}
-
-impl State {
-    /// What the shell has set meanwhile does not count.
-    fn go_on(&mut self) {
-        match &self.found {
-            Some(found) if is_foreground() => drop(set_keys(found)),
-            _ => self.enter(),
         }
     }
 }

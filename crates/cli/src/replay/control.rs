@@ -41,6 +41,17 @@ struct Asked {
     watch: Arc<Watch>,
 }
 
+/// What came of what was asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Came {
+    Done,
+    NotDone(NotDone),
+    /// It will be done.
+    NotYet,
+    /// The replay has ended first.
+    TooLate,
+}
+
 impl Controls {
     /// Asks a replay by `control`, and by `stop` to end as after Ctrl-C.
     pub(super) fn new(control: Control, stop: CancellationToken, watch: Arc<Watch>) -> Self {
@@ -58,17 +69,19 @@ impl Controls {
 }
 
 impl Asked {
-    /// What came of it, if that is known within so much time; it is done nevertheless if not.
-    fn wait(&self, patience: Duration) -> Option<Result<(), NotDone>> {
-        let done = match self.answer.recv_timeout(patience) {
-            Ok(done) => done,
-            Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => Err(NotDone("the replay has ended".to_owned())),
-        };
-        if self.jumps && done.is_ok() {
-            self.watch.jumped();
+    /// What came of it within so much time.
+    fn wait(&self, patience: Duration) -> Came {
+        match self.answer.recv_timeout(patience) {
+            Ok(Ok(())) => {
+                if self.jumps {
+                    self.watch.jumped();
+                }
+                Came::Done
+            }
+            Ok(Err(why)) => Came::NotDone(why),
+            Err(RecvTimeoutError::Timeout) => Came::NotYet,
+            Err(RecvTimeoutError::Disconnected) => Came::TooLate,
         }
-        Some(done)
     }
 }
 
@@ -106,12 +119,11 @@ mod tests {
             _ => None,
         });
         let came = |command| controls.ask(command).wait(Duration::ZERO);
-        assert_eq!(came(Command::Pause), Some(Ok(())));
-        assert_eq!(came(Command::Resume), Some(Err(refusal)));
-        assert_eq!(came(Command::Toggle), None);
+        assert_eq!(came(Command::Pause), Came::Done);
+        assert_eq!(came(Command::Resume), Came::NotDone(refusal));
+        assert_eq!(came(Command::Toggle), Came::NotYet);
         let asked = controls.ask(Command::Toggle);
         drop(controls);
-        let ended = NotDone("the replay has ended".to_owned());
-        assert_eq!(asked.wait(Duration::ZERO), Some(Err(ended)));
+        assert_eq!(asked.wait(Duration::ZERO), Came::TooLate);
     }
 }

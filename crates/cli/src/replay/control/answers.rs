@@ -10,9 +10,9 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
-use super::Controls;
 use super::guard::{self, Guard};
 use super::request::{self, Refusal, Request};
+use super::{Came, Controls};
 use crate::exit::Usage;
 use crate::http::{self, Bound, CONNECTION_TIME, Page, Serving, allowing};
 use crate::replay::watch::Now;
@@ -103,10 +103,12 @@ async fn answer(asked: Request, controls: Controls) -> Page {
 /// Has a command carried out: 200 once it is, 202 if it is not yet.
 async fn done(command: Command, controls: Controls) -> Result<StatusCode, Refusal> {
     let waiting = tokio::task::spawn_blocking(move || controls.ask(command).wait(PATIENCE));
+    let conflict = |why: String| Err(Refusal::new(StatusCode::CONFLICT, why));
     match waiting.await {
-        Ok(Some(Ok(()))) => Ok(StatusCode::OK),
-        Ok(None) => Ok(StatusCode::ACCEPTED),
-        Ok(Some(Err(why))) => Err(Refusal::new(StatusCode::CONFLICT, why.to_string())),
+        Ok(Came::Done) => Ok(StatusCode::OK),
+        Ok(Came::NotYet) => Ok(StatusCode::ACCEPTED),
+        Ok(Came::NotDone(why)) => conflict(why.to_string()),
+        Ok(Came::TooLate) => conflict("the replay has ended".to_owned()),
         Err(error) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::uri::Authority;
 
 use super::request::Refusal;
@@ -46,9 +46,8 @@ impl Guard {
         if headers.contains_key(ORIGIN) {
             return forbidden("nothing is done for web pages: leave out the Origin header");
         }
-        let mut hosts = headers.get_all(HOST).iter();
-        let is_ours = |host: &_| self.is_ours(host);
-        if !(hosts.next().is_some_and(is_ours) && hosts.all(|host| is_ours(&host))) {
+        let mut hosts = headers.get_all(HOST).iter().peekable();
+        if hosts.peek().is_none() || !hosts.all(|host| self.is_ours(host)) {
             return forbidden(
                 "the Host header has to name the address that is served, or localhost",
             );
@@ -63,7 +62,7 @@ impl Guard {
         }
     }
 
-    fn is_ours(&self, host: &hyper::header::HeaderValue) -> bool {
+    fn is_ours(&self, host: &HeaderValue) -> bool {
         let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
         authority.is_some_and(|authority| {
             let host = authority.host();

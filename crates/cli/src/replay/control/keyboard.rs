@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::keys::{HELP, Key, Keys};
-use super::{Asked, Controls};
+use super::{Asked, Came, Controls};
 use crate::progress;
 use crate::terminal::{self, Taken};
 
@@ -48,12 +48,13 @@ fn listen(controls: &Controls) {
             }
         }
         pending.retain(|asked| match asked.wait(Duration::ZERO) {
-            Some(Err(why)) => {
+            Came::NotDone(why) => {
                 tracing::warn!("{why}");
                 false
             }
-            Some(Ok(())) => false,
-            None => true,
+            // That it is too late is seen without being told.
+            Came::Done | Came::TooLate => false,
+            Came::NotYet => true,
         });
     }
 }

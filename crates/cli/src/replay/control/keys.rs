@@ -51,9 +51,10 @@ impl Keys {
         let within = std::mem::take(&mut self.0);
         match (within, byte) {
             (_, b'\x1b') => self.0 = Within::Escape,
-            (Within::Escape, b'[' | b'O') => self.0 = Within::Sequence,
-            // Parameters; the letter behind them is the key.
-            (Within::Sequence, b' '..=b'?') => self.0 = Within::Sequence,
+            // Parameters may follow; the letter behind them is the key.
+            (Within::Escape, b'[' | b'O') | (Within::Sequence, b' '..=b'?') => {
+                self.0 = Within::Sequence;
+            }
             (Within::Sequence, b'C') => return ask(Command::Seek(SeekTo::Forward(SEEK))),
             (Within::Sequence, b'D') => return ask(Command::Seek(SeekTo::Back(SEEK))),
             (Within::Sequence, _) => {}

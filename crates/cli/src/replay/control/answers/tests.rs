@@ -1,3 +1,5 @@
+//! Requests as they come, and what they are answered; the replay is only pretended.
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 

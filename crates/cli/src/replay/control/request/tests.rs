@@ -1,3 +1,5 @@
+//! Each form of a request, and what is none.
+
 use std::time::Duration;
 
 use changetape_core::Seq;
