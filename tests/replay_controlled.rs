@@ -7,6 +7,7 @@
 
 mod http;
 mod keys;
+mod obeyed;
 
 use std::process::Command;
 

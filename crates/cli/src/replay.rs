@@ -182,7 +182,8 @@ impl Job<'_> {
             let keyboard = self.takes_keys.then(|| keyboard::watched(controls.clone()));
             let serving = listening.map(|listening| listening.serve(controls));
             let progress = Arc::clone(progress);
-            let replay = Replay::new(tape, self.options, sink).with_base(base);
+            let replay =
+                Replay::new(tape, self.options, sink).with_base(base).with_control(control);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {
                 played = playing => played,
