@@ -9,6 +9,7 @@
     reason = "a test says what it expects, and a panic is how it fails; helpers included"
 )]
 
+mod at_terminal;
 mod bad_input;
 mod base;
 mod by_hand;
@@ -35,6 +36,7 @@ mod recorder_killed;
 mod recording;
 mod replay_applies;
 mod replay_base;
+mod replay_controlled;
 mod replay_dry_run;
 mod replay_expiry;
 mod replay_is_identical;

@@ -44,12 +44,17 @@ impl Ran {
 pub(crate) fn changetape(args: &[&str]) -> Command {
     let mut command = Command::new(changetape_testkit::changetape_binary().unwrap());
     command.args(args).stdin(Stdio::null());
+    without_ours(&mut command);
+    command
+}
+
+/// Takes what is ours out of a command's environment.
+pub(crate) fn without_ours(command: &mut Command) {
     for (name, _) in std::env::vars() {
         if name.starts_with("CHANGETAPE_") || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// Runs `changetape` to its end.

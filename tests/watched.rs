@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -80,13 +80,8 @@ impl Recorder {
 
     /// The status and the text of a page.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut connection = TcpStream::connect(&self.address)
-            .unwrap_or_else(|error| panic!("{error}; {}", self.said()));
-        write!(connection, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned())
+        ask(&self.address, &format!("GET {path}"), "")
+            .unwrap_or_else(|error| panic!("{error}; {}", self.said()))
     }
 
     /// The figures now.
@@ -182,6 +177,17 @@ fn listen(stderr: ChildStderr, said: &Mutex<String>, is_enough: fn(&str) -> bool
             break;
         }
     }
+}
+
+/// The status and the text of the answer to a request: a method and a path, and headers, each with its
+/// line end.
+pub(crate) fn ask(address: &str, request: &str, headers: &str) -> io::Result<(u16, String)> {
+    let mut connection = TcpStream::connect(address)?;
+    write!(connection, "{request} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned()))
 }
 
 /// Tries until it succeeds; what is wrong last is told when patience ends.

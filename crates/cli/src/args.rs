@@ -5,7 +5,7 @@
 
 mod calibrate;
 mod keeping;
-mod parse;
+pub(crate) mod parse;
 mod record;
 mod replay;
 mod selection;
@@ -16,7 +16,7 @@ mod verify;
 pub(crate) use calibrate::CalibrateArgs;
 use keeping::KeepingArgs;
 pub(crate) use record::RecordArgs;
-pub(crate) use replay::{CatArgs, LatenessFile, OnErrorArg, ReplayArgs};
+pub(crate) use replay::{CatArgs, ControlArgs, LatenessFile, OnErrorArg, ReplayArgs};
 use selection::{FilterArgs, NamespaceArgs};
 pub(crate) use tape::TapeArg;
 pub(crate) use verify::VerifyArgs;

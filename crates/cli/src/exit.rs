@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use changetape_deployment::redact;
 
+use crate::terminal;
+
 /// How the process ends. Scripts depend on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -21,6 +23,14 @@ pub(crate) enum Exit {
     Missed = 4,
     /// Interrupted before it was done.
     Interrupted = 130,
+}
+
+impl Exit {
+    /// Ends the process there and then, with the terminal as it was.
+    pub(crate) fn at_once(self) -> ! {
+        terminal::give_back();
+        std::process::exit(self as i32)
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -18,11 +18,13 @@ mod verify;
 
 // What the user sees, and who looks after a recording.
 mod exit;
+mod http;
 mod logging;
 mod metrics;
 mod progress;
 mod report;
 mod signals;
+mod terminal;
 
 use std::process::ExitCode;
 

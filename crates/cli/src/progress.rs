@@ -142,6 +142,7 @@ fn fitting(mut text: &str, room: usize) -> &str {
 }
 
 /// Counts per second, for a progress line.
+#[derive(Debug, Clone)]
 pub(crate) struct Rate {
     at: Instant,
     count: u64,

@@ -1,13 +1,16 @@
 //! `changetape replay` and `changetape cat`.
 
 mod base;
+mod control;
 mod dry_run;
 mod expiries;
 mod fidelity;
 mod line;
 mod on_error;
+mod passing;
 mod summary;
 mod verification;
+mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -18,16 +21,18 @@ use anyhow::Context as _;
 use changetape_core::{Position, WallTime};
 use changetape_replayer::verify::VerifyOptions;
 use changetape_replayer::{
-    Ended, Error, Existing, LatenessLog, Progress, Replay, ReplayOptions, Restoration, Selection,
-    SinkAddress, SinkOptions, Stop, Summary,
+    Control, Ended, Error, Existing, LatenessLog, Progress, Replay, ReplayOptions, Restoration,
+    Selection, SinkAddress, SinkOptions, Stop, Summary,
 };
 use changetape_tape::TapeReader;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{CatArgs, Format, LatenessFile, OutputArgs, ReplayArgs};
+use crate::args::{CatArgs, ControlArgs, Format, LatenessFile, OutputArgs, ReplayArgs};
 use crate::exit::{Exit, exit_for};
 use crate::{info, progress, report, signals};
+use control::{Controls, keyboard};
 use verification::Verification;
+use watch::Watch;
 
 /// How long after Ctrl-C or SIGTERM a reader of standard output has to take what is being printed.
 const PRINTING_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +47,9 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         return dry_run::run(args, output);
     }
     let sink = args.sink()?;
+    let printing = sink == SinkAddress::Stdout;
+    // What events are piped into may be a pager, whose keys these are.
+    let takes_keys = !output.quiet && (!printing || io::stdout().is_terminal());
     let job = Job {
         tape: args.tape.path()?,
         verify: args.verification(&sink)?,
@@ -50,8 +58,9 @@ pub(crate) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         base: args.base()?,
         lateness: args.lateness()?,
         sink_options: SinkOptions { on_error: on_error::of(args.on_error)?, ..args.sink_options() },
+        control: Some(&args.control),
+        takes_keys: takes_keys && keyboard::is_there(),
     };
-    let printing = job.sink == SinkAddress::Stdout;
     // Events on a terminal leave no place for a progress line among them.
     let quiet = output.quiet || (printing && io::stdout().is_terminal());
     let tell = |text: &str| {
@@ -102,6 +111,8 @@ pub(crate) fn cat(args: &CatArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
         lateness: None,
         options: args.options(),
         sink_options: args.sink_options(),
+        control: None,
+        takes_keys: false,
     };
     // Events are all there is to see, unless they go somewhere else or something is amiss.
     let quiet = OutputArgs { quiet: true, ..output.clone() };
@@ -134,6 +145,10 @@ struct Job<'a> {
     lateness: Option<LatenessFile>,
     options: ReplayOptions,
     sink_options: SinkOptions,
+    /// Who may ask it over HTTP, if anybody.
+    control: Option<&'a ControlArgs>,
+    /// Whether whoever sits at the terminal may ask it by keys.
+    takes_keys: bool,
 }
 
 /// What came of it.
@@ -165,23 +180,35 @@ impl Job<'_> {
             let signalled = signals::stop_on_signal()?;
             let stop = stop_when(&signalled);
             let printing = self.sink == SinkAddress::Stdout;
+            let listening = match self.control.and_then(|it| Some((it, it.address()?))) {
+                Some((it, address)) => Some(control::listen(address, it.token_file()).await?),
+                None => None,
+            };
             let sink_options = SinkOptions { stop: stop.clone(), ..self.sink_options };
             let sink = self.sink.open(sink_options).await?;
             let log = self.lateness.map(|file| LatenessLog::create(&file.path, file.overwrite));
             let (log, rows) = log.transpose()?.unzip();
-            let speed = self.options.speed;
-            let shown = progress::show(output, line::line(Arc::clone(progress), speed));
+            let watch = Arc::new(Watch::new(Arc::clone(progress)));
+            let shown = progress::show(output, line::line(Arc::clone(&watch)));
+            let control = Control::default();
+            let controls = Controls::new(control.clone(), signalled.clone(), watch);
+            let keyboard = self.takes_keys.then(|| keyboard::watched(controls.clone()));
+            let serving = listening.map(|listening| listening.serve(controls));
             let progress = Arc::clone(progress);
-            let replay = Replay::new(tape, self.options, sink).with_base(base).with_lateness(rows);
+            let replay = Replay::new(tape, self.options, sink).with_base(base);
+            let replay = replay.with_control(control).with_lateness(rows);
             let playing = tokio::task::spawn_blocking(move || replay.run(&progress, &stop));
             let played = tokio::select! {
                 played = playing => played,
                 () = unread(&signalled), if printing => {
                     tracing::warn!("nobody reads what is printed; stopped without finishing");
-                    std::process::exit(Exit::Interrupted as i32);
+                    Exit::Interrupted.at_once();
                 }
             };
-            drop(shown);
+            drop((keyboard, shown));
+            if let Some(serving) = serving {
+                serving.close().await;
+            }
             let played = played.context("the replay ended unexpectedly; this is a bug")?;
             let logged = log.map_or(Ok(()), LatenessLog::finish);
             let played = played.inspect_err(|_| warn_if_not(&logged));

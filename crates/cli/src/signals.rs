@@ -5,31 +5,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
-/// A token that the first Ctrl-C or SIGTERM cancels. The second ends the process there and
-/// then, which loses nothing: what was acknowledged is durable.
+/// A token that the first Ctrl-C or SIGTERM cancels, if nobody else has. The next ends the process there
+/// and then, which loses nothing: what was acknowledged is durable.
 ///
 /// # Errors
 /// What the operating system says if signals cannot be received.
 pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let (told, asked) = (stop.clone(), stop.clone());
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
-        for round in 0_u8.. {
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if round > 0 {
-                std::process::exit(Exit::Interrupted as i32);
+            if told.is_cancelled() {
+                Exit::Interrupted.at_once();
             }
-            // First, so that nothing that happens to the message is in the way.
             told.cancel();
-            // By itself: a message waits while a question stands on the terminal, and the end of that
-            // may be up to a task of this very thread.
-            tokio::task::spawn_blocking(|| tracing::info!("stopping; once more to stop at once"));
         }
+    });
+    tokio::spawn(async move {
+        asked.cancelled().await;
+        // By itself: a message waits while a question stands on the terminal, and the end of that
+        // may be up to a task of this very thread.
+        tokio::task::spawn_blocking(|| tracing::info!("stopping; Ctrl-C to stop at once"));
     });
     Ok(stop)
 }

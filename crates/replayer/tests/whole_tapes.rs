@@ -20,8 +20,7 @@ use changetape_replayer::sink::null::NullSink;
 use changetape_replayer::sink::stream::{Form, StreamSink};
 use changetape_replayer::{
     AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Overwrite, Progress, Replay,
-    ReplayOptions,
-    Selection, Sink, Speed, Stop, Summary, Tally,
+    ReplayOptions, Selection, Sink, Speed, Stop, Summary, Tally,
 };
 use changetape_tape::{Batch, TapeOptions, TapeReader, TapeWriter};
 use changetape_testkit::samples;

@@ -1,6 +1,7 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
 mod consumer;
+mod control;
 mod time;
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ use consumer::{ConsumerArgs, FormArgs};
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
+pub(crate) use control::ControlArgs;
 pub(crate) use time::LatenessFile;
 use time::TimeArgs;
 
@@ -50,7 +52,10 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --verify
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
-the tape tells, or, with --verify, if the target is not what the tape says.")]
+the tape tells, or, with --verify, if the target is not what the tape says.
+
+On a terminal, while it runs: space pauses, . steps, + and - change the speed, → and ← seek, q ends
+it; ? shows the keys.")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) tape: TapeArg,
@@ -74,6 +79,8 @@ pub(crate) struct ReplayArgs {
 
     #[command(flatten)]
     time: TimeArgs,
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
 
     /// Play a namespace under another name: shop.orders=test.orders, or shop=test for a whole
     /// database; repeatable

@@ -35,6 +35,11 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
     }
     // It is made sure that a replay could begin.
     args.lateness()?;
+    if args.control.address().is_some() {
+        let sentence = "--dry-run plays nothing that --control could be asked about: leave one of \
+                        them out";
+        return Err(Usage::new(sentence).into());
+    }
     let to = sink.to_string();
     let job = Job {
         tape: args.tape.path()?,
@@ -45,6 +50,8 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         // Nobody waits for what does not leave.
         options: ReplayOptions { speed: Speed::Max, laps: Laps::ONCE, ..options },
         sink_options: SinkOptions { dry_run: Some(counted.clone()), ..args.sink_options() },
+        control: None,
+        takes_keys: false,
     };
     let progress = Arc::default();
     let done = job.play(output, &progress).inspect_err(|error| {

@@ -1,77 +1,106 @@
 //! The line that shows how far a replay is.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
-use changetape_replayer::clock::Instant;
-use changetape_replayer::{Progress, Speed};
+use changetape_core::WallTime;
+use changetape_replayer::Speed;
 
 use super::base;
-use crate::progress::{Line, Rate};
+use super::watch::{Now, Watch};
+use crate::progress::Line;
 use crate::report;
 
-/// How many seconds of the past say how long the rest takes.
-const PAST_SECONDS: f64 = 10.0;
-
-/// What is longer off is not known.
-const FAR: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+/// Shows a replay.
+pub(super) fn line(watch: Arc<Watch>) -> impl FnMut() -> Line + Send + 'static {
+    move || of(&watch.now())
+}
 
 /// What matters most comes first: a narrow terminal shows less of it.
-pub(super) fn line(progress: Arc<Progress>, speed: Speed) -> impl FnMut() -> Line + Send + 'static {
-    let (mut rate, mut base_rate) = (Rate::new(), Rate::new());
-    // Of places on the tape, selected or not.
-    let mut pace = Rate::over(PAST_SECONDS);
-    move || {
-        if let Some(base) = progress.base() {
-            (rate, pace) = (Rate::new(), Rate::over(PAST_SECONDS));
-            return base::line(&base, base_rate.per_second(base.documents));
-        }
-        let (start, reached, end) = (progress.start(), progress.reached(), progress.end());
-        let events = progress.events();
-        let mut text =
-            format!("{}, {}", report::events(events), report::rate(rate.per_second(events)));
-        // Writing to a string cannot fail.
-        let pace = pace.per_second(reached.since(start));
-        let _ = match to_go(progress.schedule_left(Instant::now()), end.since(reached), pace) {
-            Some(left) => write!(text, ", {} to go", report::about(left)),
-            None => write!(text, ", ? to go"),
-        };
-        if let Some(time) = progress.tape_time() {
-            let lag = report::milliseconds(progress.lag());
-            let _ = write!(text, ", lag {lag}, at {reached}, {time}");
-        }
-        if speed != Speed::Max {
-            let _ = write!(text, ", late {}", report::milliseconds(progress.lateness()));
-        }
-        Line { text, part: Some((reached.since(start), end.since(start))) }
+fn of(now: &Now) -> Line {
+    if let Some(base) = &now.base {
+        return base::line(base, now.base_rate);
+    }
+    let mut parts = vec![speed(now)];
+    parts.extend(now.time.map(|time| whole_second(time).to_string()));
+    if !now.is_paused {
+        parts.push(match now.to_go {
+            Some(left) => format!("{} to go", report::about(left)),
+            None => "? to go".to_owned(),
+        });
+    }
+    if now.speed != Speed::Max {
+        parts.push(format!("late {}", report::milliseconds(now.lateness)));
+    }
+    parts.push(report::rate(now.rate));
+    if now.time.is_some() {
+        parts.push(format!("lag {}", report::milliseconds(now.lag)));
+    }
+    parts.push(report::events(now.events));
+    parts.push(format!("at {}", now.reached));
+    Line { text: parts.join(", "), part: Some(now.part()) }
+}
+
+/// `6.2x of 10x`: how fast it is, and is to be.
+fn speed(now: &Now) -> String {
+    match now.passing {
+        _ if now.is_paused => "paused".to_owned(),
+        Some(passing) => format!("{} of {}", factor(passing), now.speed),
+        None => now.speed.to_string(),
     }
 }
 
-/// How long it will take: until the last event is due, or, where that is no question any more, as
-/// long as so many events take at this pace. `None` if nobody knows.
-fn to_go(schedule: Option<Duration>, events: u64, pace: f64) -> Option<Duration> {
-    if let Some(left) = schedule.filter(|left| !left.is_zero()) {
-        return Some(left);
+/// `0.25x`, `6.2x`, `1 234x`.
+fn factor(factor: f64) -> String {
+    match factor {
+        ..0.995 => format!("{factor:.2}x"),
+        ..9.95 => format!("{factor:.1}x"),
+        // Never negative, and what is beyond is no less absurd when it is cut.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        _ => format!("{}x", report::count(factor.round() as u64)),
     }
-    #[allow(clippy::cast_precision_loss)] // It is shown with a few digits.
-    let seconds = if events == 0 { 0.0 } else { events as f64 / pace };
-    Duration::try_from_secs_f64(seconds).ok().filter(|&left| left < FAR)
+}
+
+fn whole_second(time: WallTime) -> WallTime {
+    WallTime::from_millis(time.as_millis().div_euclid(1_000).saturating_mul(1_000))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::watch::in_the_middle;
     use super::*;
 
     #[test]
-    fn what_is_to_go_follows_the_schedule_and_then_the_pace() {
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(to_go(seconds(7), 1_000, 10.0), seconds(7));
-        assert_eq!(to_go(seconds(0), 1_000, 10.0), seconds(100));
-        assert_eq!(to_go(None, 1_000, 10.0), seconds(100));
-        assert_eq!(to_go(None, 0, 0.0), seconds(0));
-        for stands_still in [0.0, 1e-9] {
-            assert_eq!(to_go(None, 1_000, stands_still), None);
+    fn the_line_begins_with_what_matters_most() {
+        let now = in_the_middle();
+        let Line { text, part } = of(&now);
+        assert_eq!(
+            text,
+            "6.2x of 10x, 2026-03-01T12:00:25Z, 7s to go, late 0.01 ms, 66/s, lag 2.39 ms, \
+             664 events, at #764"
+        );
+        assert_eq!(part, Some((25_000, 100_000)));
+        let text = of(&Now { is_paused: true, to_go: None, passing: None, ..now.clone() }).text;
+        assert!(text.starts_with("paused, 2026-03-01T12:00:25Z, late 0.01 ms, "), "{text}");
+        let unknown = Now { to_go: None, passing: None, speed: Speed::Max, ..now.clone() };
+        let text = of(&unknown).text;
+        assert!(text.starts_with("max, 2026-03-01T12:00:25Z, ? to go, 66/s, "), "{text}");
+        assert_eq!(
+            of(&Now { time: None, events: 0, ..unknown }).text,
+            "max, ? to go, 66/s, 0 events, at #764"
+        );
+    }
+
+    #[test]
+    fn a_factor_has_the_digits_that_matter() {
+        for (number, text) in [
+            (0.0, "0.00x"),
+            (0.251, "0.25x"),
+            (0.996, "1.0x"),
+            (6.24, "6.2x"),
+            (9.96, "10x"),
+            (1_234.4, "1 234x"),
+        ] {
+            assert_eq!(factor(number), text);
         }
     }
 }

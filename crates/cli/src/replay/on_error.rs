@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::OnErrorArg;
 use crate::exit::Usage;
-use crate::{progress, report};
+use crate::{progress, report, terminal};
 
 /// How soon a stop is noticed while an answer is waited for.
 const SLICE: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ struct Terminal;
 
 impl Ask for Terminal {
     fn ask(&mut self, refused: &RefusedEvent, stop: &Stop) -> Answer {
-        progress::aside(|| ask(refused, &mut io::stderr(), || line(stop)))
+        terminal::aside(|| progress::aside(|| ask(refused, &mut io::stderr(), || line(stop))))
     }
 }
 

@@ -12,9 +12,7 @@ use super::Sink;
 use super::dry::{DryRun, DrySink};
 use super::mongod::{MongodSink, OnError, Order, Transactions, Unsent};
 use super::null::NullSink;
-use super::stream::{
-    self, Consumers, Form, OnDisconnect, Role, SocketAddress, StreamSink,
-};
+use super::stream::{self, Consumers, Form, OnDisconnect, Role, SocketAddress, StreamSink};
 use crate::{Error, Overwrite, Stop};
 
 /// Where a replay delivers, as the command line names it.
