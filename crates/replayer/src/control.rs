@@ -70,6 +70,8 @@ struct Shared {
     /// Whether there is anything to do: looked at for each event, which a lock is too slow for.
     is_asked: AtomicBool,
     asked: Mutex<VecDeque<Asked>>,
+    /// Whether nothing will be done any more.
+    is_over: AtomicBool,
 }
 
 /// What was asked, and who waits for the answer.
@@ -84,9 +86,21 @@ impl Control {
     #[allow(clippy::must_use_candidate, reason = "who does not care for the answer lets it go")]
     pub fn ask(&self, command: Command) -> Answer {
         let (answer, answered) = mpsc::channel();
-        self.lock().push_back(Asked { command, answer });
-        self.0.is_asked.store(true, Ordering::Release);
+        let mut asked = self.lock();
+        // Of what is over the answer is that there is none.
+        if !self.0.is_over.load(Ordering::Acquire) {
+            asked.push_back(Asked { command, answer });
+            self.0.is_asked.store(true, Ordering::Release);
+        }
         answered
+    }
+
+    /// Nothing that was asked, or is asked from now on, will be done.
+    pub(crate) fn close(&self) {
+        let mut asked = self.lock();
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.is_asked.store(false, Ordering::Release);
+        asked.clear();
     }
 
     /// What was asked next, if anything.
@@ -136,7 +150,8 @@ mod tests {
         assert_eq!(first.recv(), Ok(Ok(())));
         assert_eq!(second.recv().unwrap().unwrap_err().to_string(), "no");
         let unheard = control.ask(Command::Resume);
-        drop(control);
+        control.close();
         assert!(unheard.recv().is_err(), "the replay is over");
+        assert!(control.ask(Command::Pause).recv().is_err() && !control.is_asked());
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use changetape_core::Seq;
 
 use crate::clock::{Clock, Instant, Interrupts, Waited};
+use crate::control::Asked;
 use crate::delays::LagRecorder;
 use crate::fidelity::FidelityRecorder;
 use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
@@ -75,8 +76,10 @@ pub(crate) struct Player<'a, C> {
     stop: &'a Stop,
     control: &'a Control,
     pacer: Pacer,
-    /// How many more events leave while the schedule stands still, each when it is asked for.
+    /// How many more events leave while the schedule stands still, because that was asked for.
     steps: u64,
+    /// By whom: they are answered when the last of them has left.
+    stepping: Vec<Asked>,
     /// Pages with events still to leave.
     pages: VecDeque<Page>,
     /// Which event of the first page is the next to leave.
@@ -104,8 +107,22 @@ impl<'a, C: Clock> Player<'a, C> {
         // Until there is a first event.
         let pacer = Pacer::new(plan.speed, Instant::default(), Offset::default());
         let (pages, played) = (VecDeque::new(), Played::default());
-        let (steps, next) = (0, 0);
-        Self { from, sink, clock, plan, progress, stop, control, pacer, steps, pages, next, played }
+        let (steps, stepping, next) = (0, Vec::new(), 0);
+        Self {
+            from,
+            sink,
+            clock,
+            plan,
+            progress,
+            stop,
+            control,
+            pacer,
+            steps,
+            stepping,
+            pages,
+            next,
+            played,
+        }
     }
 
     /// Logs when each event was due and when it left.
@@ -117,6 +134,7 @@ impl<'a, C: Clock> Player<'a, C> {
     /// Plays until the end, a stop or an error. What was done until then is told either way.
     pub(crate) fn play(mut self) -> (Result<Ended, Error>, Played) {
         let result = self.run();
+        self.control.close();
         (result, self.played)
     }
 
@@ -158,6 +176,7 @@ impl<'a, C: Clock> Player<'a, C> {
             };
             self.played.elapsed = self.clock.now().since(started);
             self.leave_behind(events);
+            self.answer_steps();
         };
         self.played.stop_pausing(self.clock.now());
         self.end(ended)

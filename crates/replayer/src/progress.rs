@@ -222,6 +222,12 @@ impl Progress {
         self.reached.store(next.get(), Ordering::Relaxed);
     }
 
+    /// What comes next is elsewhere on the tape.
+    pub(crate) fn went_to(&self, next: Seq, time: WallTime) {
+        self.tape_time.store(time.as_millis(), Ordering::Relaxed);
+        self.passed(next);
+    }
+
     pub(crate) fn passed(&self, next: Seq) {
         self.reached.store(next.get(), Ordering::Relaxed);
     }

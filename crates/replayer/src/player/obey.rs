@@ -14,6 +14,11 @@ impl<C: Clock> Player<'_, C> {
     pub(super) fn obey(&mut self, next: &Item) -> Result<(), Error> {
         let Some(asked) = self.control.take() else { return Ok(()) };
         let done = self.carry_out(asked.command, next)?;
+        if let Command::Step(_) = asked.command {
+            self.stepping.push(asked);
+            self.answer_steps();
+            return Ok(());
+        }
         if let Next::At(next) = self.next()? {
             self.begin_stretch(&next);
         }
@@ -49,6 +54,13 @@ impl<C: Clock> Player<'_, C> {
         Ok(Ok(()))
     }
 
+    /// Tells those who asked for steps, once all of these were made.
+    pub(super) fn answer_steps(&mut self) {
+        if self.steps == 0 {
+            self.stepping.drain(..).for_each(|asked| asked.answer(Ok(())));
+        }
+    }
+
     fn pause(&mut self, now: Instant) {
         self.pacer.pause(now);
         self.played.begin_pausing(now);
@@ -56,6 +68,7 @@ impl<C: Clock> Player<'_, C> {
 
     fn resume(&mut self, now: Instant) {
         self.steps = 0;
+        self.answer_steps();
         self.pacer.resume(now);
         self.played.stop_pausing(now);
     }
@@ -84,6 +97,7 @@ impl<C: Clock> Player<'_, C> {
         self.from.queue.wait_filled(self.stop);
         if let Next::At(next) = self.next()? {
             self.pacer.begin_anew(self.clock.now(), next.offset);
+            self.progress.went_to(next.seq, next.time);
         }
         Ok(Ok(()))
     }

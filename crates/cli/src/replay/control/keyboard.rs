@@ -8,20 +8,18 @@ use super::{Asked, Came, Controls};
 use crate::progress;
 use crate::terminal::{self, Taken};
 
-/// Keys that are being taken, until this is dropped.
-#[derive(Debug)]
-pub(in crate::replay) struct Keyboard {
-    _taken: Taken,
-}
+/// Keys that wait until they are done, at most; more do nothing. A sink that stands still keeps them
+/// waiting, and a key may be held down.
+const PENDING: usize = 32;
 
 /// Whether there is somebody at a terminal to take keys from, who sees what comes of them.
 pub(in crate::replay) fn is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Takes keys from now on. Where the terminal does not give them, there are none, and everything else
-/// works nevertheless.
-pub(in crate::replay) fn watched(controls: Controls) -> Option<Keyboard> {
+/// Takes keys from now on, until what is returned is dropped. Where the terminal does not give them,
+/// there are none, and everything else works nevertheless.
+pub(in crate::replay) fn watched(controls: Controls) -> Option<Taken> {
     let taken = terminal::take_keys().inspect_err(|error| {
         tracing::debug!("no keys are taken: {error}");
     });
@@ -29,7 +27,7 @@ pub(in crate::replay) fn watched(controls: Controls) -> Option<Keyboard> {
     let thread = std::thread::Builder::new().name("keyboard".to_owned());
     thread.spawn(move || listen(&controls)).ok()?;
     tracing::info!("space pauses, ? shows the other keys");
-    Some(Keyboard { _taken: taken })
+    Some(taken)
 }
 
 fn listen(controls: &Controls) {
@@ -39,7 +37,10 @@ fn listen(controls: &Controls) {
     while let Some(bytes) = terminal::keys() {
         for key in bytes.into_iter().filter_map(|byte| keys.read(byte)) {
             match key {
-                Key::Ask(command) => pending.push(controls.ask(command)),
+                Key::Ask(command) if pending.len() < PENDING => {
+                    pending.push(controls.ask(command));
+                }
+                Key::Ask(_) => {}
                 Key::Help => {
                     // If stderr is closed, nobody wants to know.
                     progress::aside(|| drop(writeln!(io::stderr(), "{HELP}")));
