@@ -291,7 +291,7 @@ fn a_consumer_that_is_not_there_yet_is_refused_or_waited_for() {
     let wait = ["--on-disconnect", "wait"];
     let short = [&wait[..], &["--max-outage", "100ms"]].concat();
     let given_up = taped.run(&sink, &short).expect_code(1);
-    assert!(given_up.sentence().contains("too long to go on waiting"), "{}", given_up.stderr);
+    assert!(given_up.sentence().contains("within 100ms (--max-outage)"), "{}", given_up.stderr);
 
     let mut replaying = Replaying::start(&taped, &sink, &wait);
     replaying.until_said("waiting for a consumer");

@@ -231,10 +231,9 @@ pub enum Error {
     },
     /// No consumer came in time.
     #[error(
-        "no consumer was there for {} s ({at}), too long to go on waiting{}",
-        waited.as_secs(),
+        "no consumer was there within {max_outage:?} (--max-outage), at {at}{}",
         match next {
-            Some(next) => format!(": everything before {next} was written; replay from {next}"),
+            Some(next) => format!("; everything before {next} was written, so replay from {next}"),
             None => String::new(),
         }
     )]
@@ -242,7 +241,7 @@ pub enum Error {
         /// Where.
         at: String,
         /// How long the replay waited.
-        waited: Duration,
+        max_outage: Duration,
         /// The first event that was not written; `None` before the first.
         next: Option<Seq>,
         /// What stood in the way last.

@@ -165,12 +165,12 @@ impl Consumers {
             }
             Met::Stopped => Ok(Ready::Stopped),
             Met::Nobody(source) => {
-                let (at, waited) = (self.name(), since.elapsed());
+                let (at, max_outage) = (self.name(), self.max_outage);
                 Err(match source {
                     Some(source) if self.on_disconnect == OnDisconnect::Stop => {
                         Error::Connect { at, source }
                     }
-                    source => Error::NoConsumer { at, waited, next, source },
+                    source => Error::NoConsumer { at, max_outage, next, source },
                 })
             }
         }

@@ -58,6 +58,11 @@ impl SocketAddress {
                 let mut refused = None;
                 for address in at.to_socket_addrs()? {
                     match TcpStream::connect_timeout(&address, CONNECTING) {
+                        // Where nobody listens on a port that the system hands out, it may be handed
+                        // out for the connection to it, which is then one with itself.
+                        Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+                            refused = Some(ErrorKind::ConnectionRefused.into());
+                        }
                         Ok(stream) => return Socket::tcp(stream),
                         Err(error) => refused = Some(error),
                     }
@@ -81,10 +86,9 @@ impl SocketAddress {
                 Ok(Listener::Tcp(listener))
             }
             Self::Unix(path) => {
-                clear_way(path)
-                    .map_err(refused)?
-                    .then_some(())
-                    .ok_or_else(|| Error::NotASocket { path: path.clone() })?;
+                if !clear_way(path).map_err(refused)? {
+                    return Err(Error::NotASocket { path: path.clone() });
+                }
                 let listener = UnixListener::bind(path).map_err(refused)?;
                 let path = Removed::new(path).map_err(refused)?;
                 listener.set_nonblocking(true).map_err(refused)?;

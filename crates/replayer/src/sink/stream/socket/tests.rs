@@ -97,3 +97,18 @@ fn a_port_that_was_left_open_is_told() {
     // What it has sent is passed over.
     while !socket.has_ended().unwrap() {}
 }
+
+/// Linux gives even ports to who connects, in an order that comes to each of them before long.
+#[test]
+fn nobody_is_connected_to_itself() {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (40_000..50_000).step_by(2).find(is_free).unwrap();
+    let address = SocketAddress::Tcp(format!("127.0.0.1:{port}"));
+    for _ in 0..30_000 {
+        // Somebody else may have come to listen there.
+        if let Ok(socket) = address.connect() {
+            let stream = TcpStream::from(socket.0);
+            assert_ne!(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        }
+    }
+}
