@@ -6,9 +6,12 @@
 
 use std::borrow::Cow;
 
-use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::raw::{RawDocument, RawDocumentBuf};
 
+use crate::raw::{self, Element, kind};
 use crate::{ClusterTime, Error, Namespace, OperationType, ResumeToken, WallTime};
+
+const WHAT: &str = "the event";
 
 /// One event of a change stream, borrowed or owned.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +37,7 @@ impl<'a> ChangeEvent<'a> {
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
         RawDocument::from_bytes(bytes)
             .map(Self::from)
-            .map_err(|source| Error::malformed("the event", source))
+            .map_err(|source| Error::malformed(WHAT, source))
     }
 
     /// The event with bytes of its own.
@@ -80,7 +83,7 @@ impl ChangeEvent<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn cluster_time(&self) -> Result<Option<ClusterTime>, Error> {
-        self.field("clusterTime", "a timestamp", |value| value.as_timestamp().map(Into::into))
+        self.field("clusterTime", "a timestamp", cluster_time)
     }
 
     /// `wallTime`; from MongoDB 6.0.
@@ -88,7 +91,7 @@ impl ChangeEvent<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn wall_time(&self) -> Result<Option<WallTime>, Error> {
-        self.field("wallTime", "a date", |value| value.as_datetime().map(Into::into))
+        self.field("wallTime", "a date", wall_time)
     }
 
     /// `ns`: what changed; `None` for an `invalidate`.
@@ -155,7 +158,7 @@ impl ChangeEvent<'_> {
     /// See [`Error`].
     pub fn transaction(&self) -> Result<Option<(&RawDocument, i64)>, Error> {
         // Most events are of none: one look tells.
-        let Some(number) = self.field("txnNumber", "a long", bson::RawBsonRef::as_i64)? else {
+        let Some(number) = self.field("txnNumber", "a long", |value| value.as_i64())? else {
             return Ok(None);
         };
         Ok(self.document("lsid")?.map(|session| (session, number)))
@@ -166,22 +169,21 @@ impl ChangeEvent<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn document(&self, field: &'static str) -> Result<Option<&RawDocument>, Error> {
-        self.field(field, "a document", bson::RawBsonRef::as_document)
+        self.field(field, "a document", document)
     }
 
     fn string(&self, field: &'static str) -> Result<Option<&str>, Error> {
-        self.field(field, "a string", bson::RawBsonRef::as_str)
+        self.field(field, "a string", string)
     }
 
     fn namespace_field(&self, field: &'static str) -> Result<Option<Namespace>, Error> {
         let Some(ns) = self.document(field)? else { return Ok(None) };
-        let part = |name| match ns.get(name) {
-            Ok(Some(value)) => match value.as_str() {
+        let part = |name| match raw::find(WHAT, ns.as_bytes(), name)? {
+            Some(value) => match string(value) {
                 Some(text) => Ok(Some(text.to_owned())),
                 None => Err(Error::WrongType { field, expected: "a namespace" }),
             },
-            Ok(None) => Ok(None),
-            Err(source) => Err(Error::malformed("the event", source)),
+            None => Ok(None),
         };
         match part("db")? {
             Some(db) => Ok(Some(Namespace { db, coll: part("coll")? })),
@@ -193,14 +195,28 @@ impl ChangeEvent<'_> {
         &'s self,
         field: &'static str,
         expected: &'static str,
-        read: impl FnOnce(RawBsonRef<'s>) -> Option<T>,
+        read: impl FnOnce(Element<'s>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        match self.0.get(field) {
-            Ok(None | Some(RawBsonRef::Null)) => Ok(None),
-            Ok(Some(value)) => read(value).map(Some).ok_or(Error::WrongType { field, expected }),
-            Err(source) => Err(Error::malformed("the event", source)),
-        }
+        let found = raw::find(WHAT, self.as_bytes(), field)?;
+        let Some(value) = found.filter(|value| value.kind != kind::NULL) else { return Ok(None) };
+        read(value).map(Some).ok_or(Error::WrongType { field, expected })
     }
+}
+
+fn cluster_time(value: Element<'_>) -> Option<ClusterTime> {
+    value.timestamp().map(ClusterTime::from_bits)
+}
+
+fn wall_time(value: Element<'_>) -> Option<WallTime> {
+    value.date().map(WallTime::from_millis)
+}
+
+fn document(value: Element<'_>) -> Option<&RawDocument> {
+    value.document().and_then(|bytes| RawDocument::from_bytes(bytes).ok())
+}
+
+fn string(value: Element<'_>) -> Option<&str> {
+    value.string().and_then(|bytes| std::str::from_utf8(bytes).ok())
 }
 
 #[cfg(test)]

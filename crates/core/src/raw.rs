@@ -33,6 +33,8 @@ pub mod kind {
     pub const NULL: u8 = 0x0A;
     /// A 32-bit integer.
     pub const INT32: u8 = 0x10;
+    /// Seconds since the Unix epoch and a counter.
+    pub const TIMESTAMP: u8 = 0x11;
     /// A 64-bit integer.
     pub const INT64: u8 = 0x12;
 }
@@ -77,6 +79,19 @@ impl<'a> Element<'a> {
             [_, _, _, _, text @ .., 0] if self.kind == kind::STRING => Some(text),
             _ => None,
         }
+    }
+
+    /// The value if it is a date: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn date(&self) -> Option<i64> {
+        (self.kind == kind::DATE).then(|| self.value.try_into().ok().map(i64::from_le_bytes))?
+    }
+
+    /// The value if it is a timestamp: seconds in the upper half, a counter in the lower.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<u64> {
+        (self.kind == kind::TIMESTAMP)
+            .then(|| self.value.try_into().ok().map(u64::from_le_bytes))?
     }
 
     /// The value if it is a whole number that fits.
