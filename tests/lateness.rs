@@ -60,7 +60,8 @@ fn each_event_has_a_row_with_its_due_and_sent_time() {
     let (taped, directory) = (shop(), tempdir().unwrap());
     let log = directory.path().join("late.csv");
     for timer in ["precise", "coarse"] {
-        let flags = ["--lateness", text(&log), "--overwrite", "--timer", timer];
+        let flags =
+            ["--lateness", text(&log), "--overwrite", "--timer", timer, "--spread", "burst"];
         let summary = replay(&taped, "null:", &flags).expect_code(0).json();
         let rows = rows(&log);
         let due: Vec<_> = rows.iter().map(|&[seq, due, ..]| (seq, due)).collect();

@@ -43,6 +43,7 @@ mod replay_is_identical;
 mod replay_orders;
 mod replay_refused;
 mod replay_resumed;
+mod replay_timed;
 mod replay_transactions;
 mod source_load;
 mod stream;

@@ -14,15 +14,15 @@ impl<C: Clock> Player<'_, C> {
     pub(super) fn obey(&mut self, next: &Item) -> Result<(), Error> {
         let Some(asked) = self.control.take() else { return Ok(()) };
         let done = self.carry_out(asked.command, next)?;
-        if let Command::Step(_) = asked.command {
-            self.stepping.push(asked);
-            self.answer_steps();
-            return Ok(());
-        }
         if let Next::At(next) = self.next()? {
             self.begin_stretch(&next);
         }
-        asked.answer(done);
+        if let Command::Step(_) = asked.command {
+            self.stepping.push(asked);
+            self.answer_steps();
+        } else {
+            asked.answer(done);
+        }
         Ok(())
     }
 
