@@ -52,7 +52,8 @@ Examples:
   changetape replay orders.tape mongodb://localhost:27018 --speed 10x --verify
 
 Exits with 3 if an event was skipped, or refused and left out, or met a target in another state than
-the tape tells, or, with --verify, if the target is not what the tape says.
+the tape tells, or, with --verify, if the target is not what the tape says; with 4 if --on-late stop
+ended it.
 
 On a terminal, while it runs: space pauses, . steps, + and - change the speed, → and ← seek, q ends
 it; ? shows the keys.")]
