@@ -13,6 +13,8 @@
 //! into slices so that a stop request is noticed within [`SLICE`].
 
 mod calibrate;
+#[cfg(test)]
+mod manual;
 mod sleep;
 mod spin;
 
@@ -23,6 +25,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{Control, Stop};
 
 pub use calibrate::{Calibration, Measured, Method, calibrate};
+#[cfg(test)]
+pub(crate) use manual::ManualClock;
 use spin::Spin;
 
 /// The longest sleep without looking whether to stop.
@@ -200,41 +204,6 @@ impl Clock for HostClock {
         while self.now() < due {
             std::hint::spin_loop();
         }
-        Waited::Due
-    }
-}
-
-#[cfg(test)]
-use {crate::Command, std::collections::VecDeque};
-
-/// A clock that stands still until waited on.
-#[cfg(test)]
-#[derive(Debug, Default)]
-pub(crate) struct ManualClock {
-    pub(crate) now: Instant,
-    pub(crate) waits: Vec<Instant>,
-    /// What is asked for, and when, if the clock is waited on over that.
-    pub(crate) asks: VecDeque<(Instant, Command)>,
-}
-
-#[cfg(test)]
-impl Clock for ManualClock {
-    fn now(&self) -> Instant {
-        self.now
-    }
-
-    fn wait_until(&mut self, due: Instant, interrupts: Interrupts<'_>) -> Waited {
-        if self.asks.front().is_some_and(|(at, _)| *at <= due)
-            && let Some((at, command)) = self.asks.pop_front()
-        {
-            self.now = self.now.max(at);
-            interrupts.control.ask(command);
-        }
-        if let Some(waited) = interrupts.pending() {
-            return waited;
-        }
-        self.now = self.now.max(due);
-        self.waits.push(due);
         Waited::Due
     }
 }
