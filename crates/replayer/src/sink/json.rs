@@ -21,9 +21,8 @@ use changetape_core::raw::{self, DocumentWriter, Element, Elements, kind};
 
 const WHAT: &str = "the event";
 
-/// Types that [`kind`] does not name, for it needs not look into them.
+/// A type that [`kind`] does not name, for it needs not look into it.
 const OBJECT_ID: u8 = 0x07;
-const TIMESTAMP: u8 = 0x11;
 
 /// The last millisecond of the year 9999.
 const LAST_TEXT_DATE: i64 = 253_402_300_799_999;
@@ -88,7 +87,7 @@ fn scalar(out: &mut Vec<u8>, form: Json, element: Element<'_>) -> Result<(), Err
         (kind::BOOLEAN, _) => out.extend_from_slice(b"true"),
         (kind::NULL, []) => out.extend_from_slice(b"null"),
         (kind::INT32, value) => {
-            number(out, form, "$numberInt", i32::from_le_bytes(fixed(value)?));
+            number(out, form, b"$numberInt", i32::from_le_bytes(fixed(value)?).into());
         }
         (kind::INT64, value) => append_long(out, form, i64::from_le_bytes(fixed(value)?)),
         (kind::DOUBLE, value) => decoded(out, form, f64::from_le_bytes(fixed(value)?).into()),
@@ -98,7 +97,7 @@ fn scalar(out: &mut Vec<u8>, form: Json, element: Element<'_>) -> Result<(), Err
             out.extend(id.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 0xF)]));
             out.extend_from_slice(b"\"}");
         }
-        (TIMESTAMP, value) => {
+        (kind::TIMESTAMP, value) => {
             let both = u64::from_le_bytes(fixed(value)?);
             let (seconds, increment) = (both >> 32, both & u64::from(u32::MAX));
             text(out, format_args!("{{\"$timestamp\":{{\"t\":{seconds},\"i\":{increment}}}}}"));
@@ -147,13 +146,19 @@ fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], Error> {
 
 /// Appends a 64-bit integer.
 pub fn append_long(out: &mut Vec<u8>, form: Json, value: i64) {
-    number(out, form, "$numberLong", value);
+    number(out, form, b"$numberLong", value);
 }
 
-fn number(out: &mut Vec<u8>, form: Json, name: &str, number: impl std::fmt::Display) {
+fn number(out: &mut Vec<u8>, form: Json, name: &[u8], number: i64) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(number).as_bytes();
     match form {
-        Json::Canonical => text(out, format_args!("{{\"{name}\":\"{number}\"}}")),
-        Json::Relaxed => text(out, format_args!("{number}")),
+        Json::Canonical => {
+            for part in [b"{\"", name, b"\":\"", digits, b"\"}"] {
+                out.extend_from_slice(part);
+            }
+        }
+        Json::Relaxed => out.extend_from_slice(digits),
     }
 }
 
@@ -165,6 +170,14 @@ fn hex(digit: u8) -> u8 {
 }
 
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Nearly all names and most texts are themselves.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if bytes.iter().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let text = String::from_utf8_lossy(bytes);
     // Writing a string into memory cannot fail.
     let _ = serde_json::to_writer(out, &*text);
