@@ -32,7 +32,12 @@ impl Hold {
 
     /// Waits until something is held.
     pub(crate) async fn reached(&self) {
-        let entered = self.entered + 1;
+        self.reached_times(1).await;
+    }
+
+    /// Waits until something has come there so often.
+    pub(crate) async fn reached_times(&self, times: i32) {
+        let entered = self.entered + times;
         let wait =
             doc! {"waitForFailPoint": self.point, "timesEntered": entered, "maxTimeMS": 60_000};
         self.admin.run_command(wait).await.unwrap();

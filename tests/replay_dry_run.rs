@@ -150,6 +150,8 @@ fn it_finds_what_cannot_be_played() {
     assert!(nowhere.sentence().contains("connection string"), "{}", nowhere.stderr);
     let resumed = taped.run(NOWHERE, &["--dry-run", "--resume"]).expect_code(2);
     assert!(resumed.sentence().contains("what --resume goes on with"), "{}", resumed.stderr);
+    let verified = taped.run(NOWHERE, &["--dry-run", "--verify"]).expect_code(2);
+    assert!(verified.sentence().contains("that --verify could compare"), "{}", verified.stderr);
 }
 
 #[test]

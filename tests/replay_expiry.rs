@@ -184,6 +184,29 @@ async fn what_a_killed_replay_has_held_back_is_put_right_by_the_one_that_goes_on
     assert_eq!(kept.get_array("held").unwrap().len(), 0);
 }
 
+/// What is forgotten is told once: by the answer, which is lost, and asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_replay_has_held_back_is_put_right_by_one_that_forgets_it() {
+    let taped = Taped::prepare().await;
+    let mut replay = taped.begin(&["--resume"]).await;
+    replay.kill().unwrap();
+    replay.wait().unwrap();
+    taped.assert_held().await;
+
+    let error = doc! {"code": 91, "errmsg": "so the test has it"};
+    let data = doc! {"failCommands": ["findAndModify"], "writeConcernError": error};
+    let lose = doc! {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data};
+    command(&taped.to, "admin", lose).await;
+    let nothing = ["--include", "nothing.there", "--speed", "max", "--format", "json"];
+    let replay = ["replay", text(&taped.tape), &taped.target.uri()];
+    let replay = run(&[&replay[..], &nothing].concat()).expect_code(0);
+    assert!(replay.stderr.contains("so the test has it"), "nothing was lost: {}", replay.stderr);
+    assert_eq!(replay.json()["expiries"], json!({"putRight": 3, "held": 0, "left": []}));
+    taped.assert_put_right().await;
+    let progress = taped.to.database("changetape").collection::<Document>("progress");
+    assert_eq!(progress.find_one(doc! {}).await.unwrap(), None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_is_stopped_or_fails_puts_right_what_it_held_back() {
     let taped = Taped::prepare().await;

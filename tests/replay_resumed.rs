@@ -156,6 +156,9 @@ async fn a_replay_goes_on_where_it_ended_and_with_nothing_else() {
     assert_eq!(rest["adapted"], 0, "nothing is applied twice: {rest}");
     let again = run(&replay(&tape, &uri, "max")).expect_code(0).json();
     assert_eq!(again["delivered"], 0, "{again}");
+    // Nor does one of an earlier part set it back.
+    run(&[&replay(&tape, &uri, "max")[..], &["--end", "#200"]].concat()).expect_code(0);
+    assert_eq!(again["endSeq"], next(&target.client().unwrap()).await);
 }
 
 /// What had nothing to apply was dealt with all the same: it may be dropped from the tape.

@@ -8,6 +8,7 @@
 //! after it.
 
 pub(crate) mod bank;
+mod lost;
 mod seen;
 
 use std::path::{Path, PathBuf};

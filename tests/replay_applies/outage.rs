@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bson::doc;
-use changetape_replayer::sink::mongod::TargetError;
+use changetape_replayer::sink::mongod::{Order, TargetError};
 use changetape_testkit::Standalone;
 use changetape_testkit::workload::RandomDocuments;
 
@@ -155,6 +155,53 @@ async fn a_document_that_was_as_recorded_is_not_put_back() {
     let tape = vec![event("insert", whole(1)), event("update", diff(2))];
     let (v, tally) = apply_over(Some(doc! {"_id": 1, "v": 1}), tape).await;
     assert_eq!((v, tally.divergent, tally.adapted), (Some(2), 0, 1), "{tally:?}");
+}
+
+/// How many transactions a server has given up, or was told to.
+async fn aborted(client: &Client) -> i64 {
+    let status = client.database("admin").run_command(doc! {"serverStatus": 1}).await.unwrap();
+    status.get_document("transactions").unwrap().get_i64("totalAborted").unwrap()
+}
+
+/// Two transactions share a window, and a third one is in the way of the second. Whoever needs what
+/// the first has done may be who ends the third.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_executed_is_given_back_while_another_part_of_its_window_waits() {
+    // The server would end the first for its age.
+    let target = ReplicaSet::single().set_parameter("transactionLifetimeLimitSeconds", "3600");
+    let target = target.start().await.unwrap();
+    let client = target.client().unwrap();
+    let shop = client.database("shop");
+    for coll in ["a", "b"] {
+        shop.create_collection(coll).await.unwrap();
+    }
+    let mut third = client.start_session().await.unwrap();
+    third.start_transaction().await.unwrap();
+    shop.collection("b").insert_one(doc! {"_id": 1}).session(&mut third).await.unwrap();
+
+    // A share for each collection.
+    let sink = sink(&target.uri()).await.with_order(Order::Namespace);
+    let sink = sink.with_workers(NonZeroUsize::new(2).unwrap());
+    let in_b =
+        event("insert", doc! {"ns": {"db": "shop", "coll": "b"}, "fullDocument": {"_id": 1}});
+    let before = aborted(&client).await;
+    let applying = tokio::spawn(apply(sink, vec![insert(1), in_b], None));
+    until("tried twice", async || {
+        assert!(!applying.is_finished(), "nothing was in the way");
+        // The second share, and the first or once more the second.
+        let now = aborted(&client).await;
+        if now >= before + 2 { Ok(()) } else { Err(now) }
+    })
+    .await;
+    // It has the collection to itself, and waits for that.
+    let change = doc! {"collMod": "a", "validationLevel": "moderate", "maxTimeMS": 60_000};
+    run(&client, "shop", change).await;
+    third.abort_transaction().await.unwrap();
+    assert_plain(&applying.await.unwrap().unwrap());
+    for coll in ["a", "b"] {
+        let count = shop.collection::<Document>(coll).count_documents(doc! {}).await.unwrap();
+        assert_eq!(count, 1, "{coll}");
+    }
 }
 
 /// A command by itself, and a transaction.

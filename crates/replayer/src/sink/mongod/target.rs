@@ -256,6 +256,9 @@ impl Target {
             let conflicts = matches!(
                 &attempted, Attempt::Failed(error) if error_code(error) == Some(WRITE_CONFLICT)
             );
+            if !conflicts {
+                conflict = None;
+            }
             // It was there until the last answer, unless that goes on and on.
             let started = match answered {
                 Some(answered) if !conflicts && begun_anew < LOST_AT_MOST => {
@@ -279,7 +282,7 @@ impl Target {
                 Attempt::Failed(error) if conflicts => {
                     outage = None;
                     let source = self.deployment.explain(error, "apply events");
-                    let (since, told) = conflict.get_or_insert((started, false));
+                    let (since, told) = conflict.get_or_insert((Instant::now(), false));
                     let waited = since.elapsed();
                     if waited >= LONGEST_CONFLICT {
                         return Err(Trouble::Away { waited, source });
