@@ -46,9 +46,12 @@ impl Runs {
         let mut figures = run()?;
         let seconds = started.elapsed().as_secs_f64();
         let HostLoad { steal, pressure } = HostLoad::until_now().since(&before);
-        for (name, time) in [("host: stolen", steal), ("host: a thread waited", pressure)] {
+        for (name, time) in [
+            ("host: stolen, % of a core", steal),
+            ("host: a thread waited, % of the time", pressure),
+        ] {
             let part = time.map_or(f64::NAN, |time| 100.0 * time.as_secs_f64() / seconds);
-            figures.push((format!("{name}, % of the time"), part));
+            figures.push((name.to_owned(), part));
         }
         let shown: Vec<String> =
             figures.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
@@ -68,11 +71,11 @@ impl Runs {
     /// All figures, and what they are to reach.
     pub(crate) fn show(&self) {
         println!("\n{:40}{:>8}{:>10}  all runs", "figure", "reach", "median");
-        let mut last = "";
+        let mut shown = "";
         for Row { of, figure, reach, values } in &self.0 {
-            if last != of {
+            if shown != of {
                 println!("{of}");
-                last = of;
+                shown = of;
             }
             let middle = || median(values.iter().copied());
             let (reach, reached) = match reach {

@@ -14,7 +14,7 @@ use changetape_testkit::{samples, target_directory};
 const SEED: u64 = 5;
 
 /// Letters in an event that is 600 bytes long.
-const TEXT: usize = 345;
+const TEXT: usize = 361;
 
 /// Events in a batch of the long tape.
 const BATCH: usize = 1000;
