@@ -14,6 +14,9 @@ use crate::runs::{self, Figures, tell, tell_percentiles};
 /// What is read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// What must not happen to an event.
+pub(crate) const WRONG: &str = "received early, lost, duplicated, reordered";
+
 /// A receiver that waits for a replay. It ends when it is dropped.
 pub(crate) struct Receiver {
     child: Child,
@@ -112,12 +115,14 @@ impl Received {
     }
 
     fn tell(&mut self) {
-        tell_percentiles("received - due", "µs", &mut self.after, &[50.0, 90.0, 99.0, 99.9]);
-        let lost = self.seen.iter().filter(|seen| !**seen).count();
-        tell("received early", self.early as f64);
-        tell("lost", lost as f64);
-        tell("duplicated", self.duplicated as f64);
-        tell("reordered", self.reordered as f64);
+        tell_percentiles("received - due", "µs", &mut self.after, &[50.0, 99.0]);
+        let Self { seen, duplicated, reordered, early, .. } = self;
+        let lost = seen.iter().filter(|seen| !**seen).count();
+        let wrong = lost as u64 + *duplicated + *reordered + *early;
+        if wrong > 0 {
+            eprintln!("early {early}, lost {lost}, duplicated {duplicated}, reordered {reordered}");
+        }
+        tell(WRONG, wrong as f64);
     }
 }
 

@@ -21,14 +21,22 @@ pub(crate) enum Reach {
 /// What is to be reached of which figures; the others are there to be looked at.
 pub(crate) type Reaches = &'static [(&'static str, Reach)];
 
-/// The figures of all runs.
+/// The figures of all runs, by what ran.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Vec<Row>);
+pub(crate) struct Runs(Vec<Group>);
+
+#[derive(Debug, Default)]
+struct Group {
+    of: String,
+    rows: Vec<Row>,
+    /// What the host was busy with in each run, in percent: of a core that was stolen, and of the time
+    /// in which some thread waited for a core.
+    stolen: Vec<f64>,
+    waited: Vec<f64>,
+}
 
 #[derive(Debug)]
 struct Row {
-    /// What ran.
-    of: String,
     figure: String,
     reach: Option<Reach>,
     values: Vec<f64>,
@@ -43,51 +51,65 @@ impl Runs {
         run: impl FnOnce() -> Result<Figures, Error>,
     ) -> Result<(), Error> {
         let (before, started) = (HostLoad::until_now(), Instant::now());
-        let mut figures = run()?;
-        let seconds = started.elapsed().as_secs_f64();
+        let figures = run()?;
+        let elapsed = started.elapsed();
         let HostLoad { steal, pressure } = HostLoad::until_now().since(&before);
-        for (name, time) in [
-            ("host: stolen, % of a core", steal),
-            ("host: a thread waited, % of the time", pressure),
-        ] {
-            let part = time.map_or(f64::NAN, |time| 100.0 * time.as_secs_f64() / seconds);
-            figures.push((name.to_owned(), part));
+        let [stolen, waited] = [steal, pressure].map(|time| {
+            time.map_or(f64::NAN, |time| 100.0 * time.as_secs_f64() / elapsed.as_secs_f64())
+        });
+        println!("{of} (stolen {} %, waited {} %)", short(stolen), short(waited));
+        for (figure, value) in &figures {
+            println!("    {figure:44}{:>8}", short(*value));
         }
-        let shown: Vec<String> =
-            figures.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
-        println!("{of}\n    {}", shown.join("; "));
-        for (figure, value) in figures {
-            let is_known = |row: &&mut Row| row.of == of && row.figure == figure;
-            if let Some(row) = self.0.iter_mut().find(is_known) {
-                row.values.push(value);
-                continue;
-            }
-            let reach = reaches.iter().find(|(of, _)| *of == figure).map(|(_, reach)| *reach);
-            self.0.push(Row { of: of.to_owned(), figure, reach, values: vec![value] });
+        let at = self.0.iter().position(|group| group.of == of).unwrap_or_else(|| {
+            self.0.push(Group { of: of.to_owned(), ..Group::default() });
+            self.0.len() - 1
+        });
+        if let Some(group) = self.0.get_mut(at) {
+            group.stolen.push(stolen);
+            group.waited.push(waited);
+            group.add(figures, reaches);
         }
         Ok(())
     }
 
-    /// All figures, and what they are to reach.
+    /// All figures and what they are to reach, as a table for `README.md`.
     pub(crate) fn show(&self) {
-        println!("\n{:40}{:>8}{:>10}  all runs", "figure", "reach", "median");
-        let mut shown = "";
-        for Row { of, figure, reach, values } in &self.0 {
-            if shown != of {
-                println!("{of}");
-                shown = of;
+        println!("\n| figure | reach | reached | all runs |\n| --- | --- | --- | --- |");
+        for Group { of, rows, stolen, waited } in &self.0 {
+            let (stolen, waited) = (all(stolen), all(waited));
+            println!("| **{of}** | | | stolen {stolen} %, waited {waited} % |");
+            for Row { figure, reach, values } in rows {
+                let middle = short(median(values.iter().copied()));
+                let (reach, reached) = match reach {
+                    None => (String::new(), middle),
+                    Some(Reach::AtMost(most)) => (format!("≤ {most}"), format!("**{middle}**")),
+                    Some(Reach::AtLeast(least)) => (format!("≥ {least}"), format!("**{middle}**")),
+                    Some(Reach::Never) => {
+                        ("0".to_owned(), format!("**{}**", short(values.iter().sum())))
+                    }
+                };
+                println!("| {figure} | {reach} | {reached} | {} |", all(values));
             }
-            let middle = || median(values.iter().copied());
-            let (reach, reached) = match reach {
-                None => (String::new(), middle()),
-                Some(Reach::AtMost(most)) => (format!("≤ {most}"), middle()),
-                Some(Reach::AtLeast(least)) => (format!("≥ {least}"), middle()),
-                Some(Reach::Never) => ("0".to_owned(), values.iter().sum()),
-            };
-            let all: Vec<String> = values.iter().copied().map(short).collect();
-            println!("  {figure:38}{reach:>8}{:>10}  {}", short(reached), all.join(" "));
         }
     }
+}
+
+impl Group {
+    fn add(&mut self, figures: Figures, reaches: Reaches) {
+        for (figure, value) in figures {
+            if let Some(row) = self.rows.iter_mut().find(|row| row.figure == figure) {
+                row.values.push(value);
+                continue;
+            }
+            let reach = reaches.iter().find(|(of, _)| *of == figure).map(|(_, reach)| *reach);
+            self.rows.push(Row { figure, reach, values: vec![value] });
+        }
+    }
+}
+
+fn all(values: &[f64]) -> String {
+    values.iter().copied().map(short).collect::<Vec<_>>().join(" ")
 }
 
 /// Three digits of it, or all before the point.

@@ -19,8 +19,8 @@ const TEXT: usize = 361;
 /// Events in a batch of the long tape.
 const BATCH: usize = 1000;
 
-/// What a tape takes on disk while it is made and afterwards, at most, of its events' bytes: a tenth
-/// or so, and what is sealed or merged meanwhile twice.
+/// How much room there has to be for a tape, of its events' bytes: it takes an eighth or so, and what
+/// is sealed or merged meanwhile twice.
 const ON_DISK: f64 = 0.3;
 
 /// A tape of events that arrived at random, so many a second, each on its own and at a time that is
