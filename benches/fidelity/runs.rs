@@ -83,13 +83,13 @@ impl Runs {
                 let middle = short(median(values.iter().copied()));
                 let (reach, reached) = match reach {
                     None => (String::new(), middle),
-                    Some(Reach::AtMost(most)) => (format!("≤ {most}"), format!("**{middle}**")),
-                    Some(Reach::AtLeast(least)) => (format!("≥ {least}"), format!("**{middle}**")),
+                    Some(Reach::AtMost(most)) => (format!(" ≤ {most}"), format!("**{middle}**")),
+                    Some(Reach::AtLeast(least)) => (format!(" ≥ {least}"), format!("**{middle}**")),
                     Some(Reach::Never) => {
-                        ("0".to_owned(), format!("**{}**", short(values.iter().sum())))
+                        (" 0".to_owned(), format!("**{}**", short(values.iter().sum())))
                     }
                 };
-                println!("| {figure} | {reach} | {reached} | {} |", all(values));
+                println!("| {figure} |{reach} | {reached} | {} |", all(values));
             }
         }
     }
