@@ -22,7 +22,8 @@ pub struct HostLoad {
 
 impl HostLoad {
     /// Since the machine was started.
-    pub(crate) fn until_now() -> Self {
+    #[must_use]
+    pub fn until_now() -> Self {
         let read = |path| std::fs::read_to_string(path).ok();
         Self {
             steal: read("/proc/stat").and_then(|stat| steal(&stat)),
@@ -31,7 +32,8 @@ impl HostLoad {
     }
 
     /// What came to what there was before.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
         let since = |now: Option<Duration>, before: Option<Duration>| {
             now.zip(before).map(|(now, before)| now.saturating_sub(before))
         };
