@@ -10,7 +10,7 @@
 //! itself: a sleeping thread is woken 10 to 150 µs late where it shares a core, a spinning one is there.
 //! How much earlier is chosen from what waking up takes here ([`HostClock::calibrated`]); what this
 //! machine can do, [`calibrate()`] tells. [`Timer::Coarse`] does without the spin. Long waits are cut
-//! into slices so that a stop request is noticed within [`SLICE`].
+//! into slices so that what is asked for is noticed within 10 ms.
 
 mod calibrate;
 #[cfg(test)]
@@ -29,8 +29,12 @@ pub use calibrate::{Calibration, Measured, Method, calibrate};
 pub(crate) use manual::ManualClock;
 use spin::Spin;
 
-/// The longest sleep without looking whether to stop.
+/// The longest wait of others without looking whether to stop.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+/// The longest sleep until an event is due without looking whether anything was asked for: whoever asks
+/// for another place is to see it within 50 ms. A hundred looks a second take no time to speak of.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// An instant on the host's monotonic clock, in nanoseconds since its boot.
 ///
@@ -197,7 +201,7 @@ impl Clock for HostClock {
             if now >= spin_from {
                 break;
             }
-            let wake = spin_from.min(now.after_nanos(nanos(SLICE)));
+            let wake = spin_from.min(now.after_nanos(nanos(LOOK)));
             sleep::until(wake);
             self.spin.woken(wake, self.now());
         }

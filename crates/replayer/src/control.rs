@@ -4,7 +4,7 @@
 //! keys, HTTP ──► Control ──► player ──► answer
 //! ```
 //! Whoever asks has a clone. The player looks between events, and at least every
-//! [`SLICE`](crate::clock::SLICE) while it waits for one; it carries out what was asked in the order
+//! 10 ms while it waits for one; it carries out what was asked in the order
 //! in which it was, and answers. Where a replay is, [`Progress`](crate::Progress) says.
 
 use std::collections::VecDeque;
