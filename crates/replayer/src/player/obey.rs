@@ -6,7 +6,7 @@ use changetape_core::{Position, Seq, WallTime};
 
 use super::{Next, Player};
 use crate::clock::{Clock, Instant};
-use crate::page::Item;
+use crate::page::{Item, Page};
 use crate::{Command, Error, NotDone, SeekTo, Speed};
 
 impl<C: Clock> Player<'_, C> {
@@ -90,10 +90,12 @@ impl<C: Clock> Player<'_, C> {
             Err(error) => return Ok(Err(NotDone(error.to_string()))),
         };
         let last = Seq::new(self.plan.range.end.get().saturating_sub(1));
+        // Those behind it that were read ahead have not been played.
+        let lap = self.pages.front().map_or(1, Page::lap);
         self.pages.clear();
         self.next = 0;
         self.played.seeks += 1;
-        self.from.queue.seek(found.min(last).max(self.plan.range.start));
+        self.from.queue.seek(found.min(last).max(self.plan.range.start), lap);
         self.from.queue.wait_filled(self.stop);
         if let Next::At(next) = self.next()? {
             self.pacer.begin_anew(self.clock.now(), next.offset);

@@ -53,7 +53,7 @@ fn play_asked(
                 let left = events.saturating_sub(from.get());
                 milliseconds(from.get(), left).into_iter().all(|page| queue.push(page));
                 queue.end(Ok(()));
-                let Wanted::From(seq) = queue.wait_wanted() else { return };
+                let Wanted::From { seq, .. } = queue.wait_wanted() else { return };
                 from = seq;
             }
         });
