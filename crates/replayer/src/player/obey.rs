@@ -89,6 +89,12 @@ impl<C: Clock> Player<'_, C> {
             Ok(found) => found,
             Err(error) => return Ok(Err(NotDone(error.to_string()))),
         };
+        // The clock that says where the next event is may be coarser than the one it is found by.
+        let found = match to {
+            SeekTo::Position(_) => found,
+            SeekTo::Forward(_) => found.max(next.seq),
+            SeekTo::Back(_) => found.min(next.seq),
+        };
         let last = Seq::new(self.plan.range.end.get().saturating_sub(1));
         // Those behind it that were read ahead have not been played.
         let lap = self.pages.front().map_or(1, Page::lap);
