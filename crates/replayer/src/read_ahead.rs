@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         let push = |page: Page| queue.push(page.in_lap(lap));
         let (mut together, mut spreading) =
             (Together::default(), Spreading::new(self.options.spread));
-        let read = self.read;
+        let read = std::mem::take(&mut self.read);
         let filled = self.fill(tape, range, &mut together, &mut |pages| {
             spreading.add(pages).into_iter().all(push) && queue.wants_more()
         });
@@ -148,6 +148,7 @@ impl<'a> Reader<'a> {
                     let is_wanted = push(together.take());
                     added?;
                     if !is_wanted {
+                        self.reached(from.position(), range);
                         return Ok(());
                     }
                 }

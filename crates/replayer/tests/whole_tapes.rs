@@ -282,6 +282,20 @@ fn a_stop_ends_the_replay_where_it_is_also_in_a_long_pause() {
 }
 
 #[test]
+fn what_was_read_is_counted_once_also_where_a_lap_is_broken_off() {
+    let tape = Tape::of(&events(1_000), 100);
+    let stop = Stop::default();
+    let sink = Stopping { stop: stop.clone(), after: 5_000, seen: 0 };
+    let options =
+        ReplayOptions { speed: Speed::Max, laps: Laps::Endless, ..ReplayOptions::default() };
+    let replay = Replay::new(tape.reader(), options, Box::new(sink));
+    let summary = replay.run(&Progress::default(), &stop).unwrap();
+    assert_eq!((summary.delivered, summary.ended), (5_000, Ended::Stopped));
+    assert!(summary.read >= summary.delivered);
+    assert_eq!(summary.read, summary.selected);
+}
+
+#[test]
 fn a_paced_replay_takes_its_time_and_is_never_early() {
     let tape = Tape::of(&events(100), 10);
     let options = ReplayOptions { speed: Speed::Factor(2.0), ..ReplayOptions::default() };
