@@ -121,6 +121,9 @@ impl<C: Clock> Player<'_, C> {
     /// Lets others know how fast recorded time passes, and until when.
     pub(super) fn tell_schedule(&self, next: &Item) {
         self.progress.set_speed(self.pacer.speed(), self.pacer.is_paused());
+        if !self.pacer.is_paced() {
+            self.progress.late(Duration::ZERO);
+        }
         if self.plan.tells_end && self.pacer.is_paced() && !self.pacer.is_paused() {
             self.progress.scheduled(&self.pacer, next.offset, next.time);
         } else {
