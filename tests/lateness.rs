@@ -115,6 +115,8 @@ fn a_file_that_nobody_may_lose_and_a_replay_without_due_times_are_refused() {
         assert!(there.sentence().contains("late.csv exists already"), "{}", there.stderr);
     }
     assert_eq!(fs::read_to_string(&log).unwrap(), "precious");
+    let same = replay(&taped, &sink, &["--lateness", text(&out), "--overwrite"]).expect_code(2);
+    assert!(same.sentence().contains("two files"), "{}", same.stderr);
     let other = directory.path().join("late.hlog");
     let histogram = replay(&taped, &sink, &["--lateness", text(&other)]).expect_code(2);
     assert!(histogram.sentence().contains("CSV"), "{}", histogram.stderr);

@@ -52,6 +52,25 @@ async fn a_place_that_is_asked_for_is_gone_to() {
     assert_eq!((&told["ended"], &told["delivered"]), (&"end".into(), &9.into()), "{told}");
 }
 
+/// The cluster's clock says only the second; all of these are in one.
+#[tokio::test(flavor = "multi_thread")]
+async fn forward_is_never_back_by_a_clock_of_seconds() {
+    let taped = Taped::of(&[0, 400, 800].map(|millis| {
+        let mut event = Document::try_from(at_hour(0).as_ref()).unwrap();
+        event.insert("wallTime", DateTime::from_millis(1_772_366_400_000 + millis));
+        RawDocumentBuf::try_from(&event).unwrap()
+    }));
+    let slowly = ["--timeline", "cluster", "--speed", "0.0001x"];
+    let args = ["replay", text(&taped.tape), "null:", "--control", "0", "--format", "json"];
+    let asked = Asked::of(changetape(&[&args[..], &slowly].concat())).await;
+    asked.replay.until_shown("begun", |screen| screen.contains(" 1 event,")).await;
+    assert_eq!(came(&asked, "POST /step"), is("paused", 2, 2, "0.0001"));
+    assert_eq!(came(&asked, "POST /seek?to=+300ms"), is("paused", 2, 2, "0.0001"));
+    assert_eq!(came(&asked, "POST /seek?to=-300ms"), is("paused", 2, 0, "0.0001"));
+    assert_eq!(came(&asked, "POST /stop").0, "paused");
+    asked.end().expect_code(130);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_ask_for_the_same() {
     let taped = hourly(6);

@@ -20,6 +20,8 @@ pub(crate) struct Page {
     bytes: Vec<u8>,
     items: Vec<Item>,
     on_tape: Option<OnTape>,
+    /// The lap that it is of, from 1; 0 before that is known.
+    lap: u64,
 }
 
 /// A transaction whose events are left on the tape until it is their turn.
@@ -171,7 +173,17 @@ impl Page {
         for item in &mut items {
             item.end -= at;
         }
-        Self { bytes, items, on_tape: None }
+        Self { bytes, items, ..Self::default() }
+    }
+
+    /// The same page, of a lap.
+    pub(crate) fn in_lap(self, lap: u64) -> Self {
+        Self { lap, ..self }
+    }
+
+    /// The lap that it is of.
+    pub(crate) fn lap(&self) -> u64 {
+        self.lap
     }
 
     /// The transaction that the page stands for, if it is one.

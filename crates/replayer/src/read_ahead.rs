@@ -82,23 +82,21 @@ impl<'a> Reader<'a> {
     /// more; from another place on where somebody wants that.
     pub(crate) fn run(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) {
         let _end = EndOnDrop(queue);
-        let (mut from, mut laps) = (range.start, 1);
+        let (mut from, mut lap) = (range.start, 1);
         loop {
             let selected = self.selected;
-            let result = self.lap(tape, &(from..range.end), queue);
-            // Where nothing is selected, nothing would be for ever.
-            let is_next = result.is_ok() && self.selected > selected && self.laps.go_on_after(laps);
-            from = match queue.wanted() {
-                Wanted::More if is_next => {
-                    laps += 1;
-                    range.start
-                }
+            let result = self.lap(lap, tape, &(from..range.end), queue);
+            // Where nothing is selected in all of it, nothing would be for ever.
+            let may_be_more = self.selected > selected || from > range.start;
+            let is_next = result.is_ok() && may_be_more && self.laps.go_on_after(lap);
+            (from, lap) = match queue.wanted() {
+                Wanted::More if is_next => (range.start, lap + 1),
                 Wanted::More => {
                     queue.end(result);
-                    let Wanted::From(seq) = queue.wait_wanted() else { return };
-                    seq
+                    let Wanted::From { seq, lap } = queue.wait_wanted() else { return };
+                    (seq, lap)
                 }
-                Wanted::From(seq) => seq,
+                Wanted::From { seq, lap } => (seq, lap),
                 Wanted::Nothing => return,
             };
             self.timeline.begin_again();
@@ -106,16 +104,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Fills the queue with the events of a part, until its end or until they are not wanted.
-    fn lap(&mut self, tape: &TapeReader, range: &Range<Seq>, queue: &Queue) -> Result<(), Error> {
+    fn lap(
+        &mut self,
+        lap: u64,
+        tape: &TapeReader,
+        range: &Range<Seq>,
+        queue: &Queue,
+    ) -> Result<(), Error> {
+        let push = |page: Page| queue.push(page.in_lap(lap));
         let (mut together, mut spreading) =
             (Together::default(), Spreading::new(self.options.spread));
-        let read = self.read;
+        let read = std::mem::take(&mut self.read);
         let filled = self.fill(tape, range, &mut together, &mut |pages| {
-            spreading.add(pages).into_iter().all(|page| queue.push(page)) && queue.wants_more()
+            spreading.add(pages).into_iter().all(push) && queue.wants_more()
         });
         self.read += read;
         // What was made ready before an error is delivered before it.
-        spreading.end().into_iter().all(|page| queue.push(page));
+        spreading.end().into_iter().all(push);
         filled
     }
 
@@ -143,6 +148,7 @@ impl<'a> Reader<'a> {
                     let is_wanted = push(together.take());
                     added?;
                     if !is_wanted {
+                        self.reached(from.position(), range);
                         return Ok(());
                     }
                 }

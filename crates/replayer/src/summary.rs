@@ -125,7 +125,7 @@ pub struct Summary {
     pub lag: Option<Lag>,
     /// From the moment the clock was started to the last acknowledgement.
     pub elapsed: Duration,
-    /// Of it, how long recorded time stood still because somebody asked for that.
+    /// How long recorded time stood still because somebody asked for that; also behind that moment.
     pub paused: Duration,
     /// How often somebody went to another place on the tape.
     pub seeks: u64,

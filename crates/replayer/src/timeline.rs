@@ -118,7 +118,7 @@ impl TimelineOptions {
     /// Whether so much recorded time passes between two events as lies between their times.
     #[must_use]
     pub fn is_as_recorded(&self) -> bool {
-        self.max_gap.is_none() && !matches!(self.source, TimeSource::Rate(_))
+        self.max_gap.is_none() && matches!(self.source, TimeSource::Wall | TimeSource::Cluster)
     }
 }
 
@@ -138,7 +138,7 @@ pub struct Times {
 pub struct Placed {
     /// After the first event.
     pub offset: Offset,
-    /// On the recorded clock, as repaired.
+    /// On the recorded clock, as repaired; by [`TimeSource::Arrival`], too, when it happened.
     pub time: WallTime,
     /// It lies anywhere in so many nanoseconds from there on; 0 if exactly there.
     pub resolution: u32,
@@ -184,7 +184,10 @@ impl Timeline {
         let (mut millis, resolution) = self.millis(&times, before.map(|last| last.millis));
         let nanos = match (self.options.source, before) {
             (_, None) => 0,
-            (TimeSource::Arrival, Some(before)) => self.since(before.arrival, times.arrival),
+            (TimeSource::Arrival, Some(before)) => {
+                millis = millis.max(before.millis);
+                self.since(before.arrival, times.arrival)
+            }
             (_, Some(before)) => {
                 self.repaired += u64::from(millis < before.millis);
                 millis = millis.max(before.millis);
@@ -234,8 +237,9 @@ impl Timeline {
         let cluster = times.cluster.map(|time| time.wall_time().as_millis());
         let wall = times.wall.map(WallTime::as_millis);
         match (self.options.source, wall, cluster) {
+            // Which orders nothing: places on a tape are told, and found, by when events happened.
             (TimeSource::Arrival, ..) => {
-                (i64::try_from(times.arrival.wall_nanos / u64::from(MILLI)).unwrap_or(i64::MAX), 0)
+                (wall.filter(|&wall| wall > 0).or(cluster).or(last).unwrap_or(0), 0)
             }
             (TimeSource::Cluster, _, Some(cluster)) => (cluster, ONE),
             (source, wall, cluster) => {

@@ -11,6 +11,7 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Timestamp, rawdoc};
@@ -19,8 +20,8 @@ use changetape_replayer::sink::Taken;
 use changetape_replayer::sink::null::NullSink;
 use changetape_replayer::sink::stream::{Form, StreamSink};
 use changetape_replayer::{
-    AtDamage, Ended, Error, Missing, NamespaceMap, Outgoing, Overwrite, Progress, Replay,
-    ReplayOptions, Selection, Sink, Speed, Stop, Summary, Tally,
+    AtDamage, Command, Control, Ended, Error, Laps, Missing, NamespaceMap, Outgoing, Overwrite,
+    Progress, Replay, ReplayOptions, SeekTo, Selection, Sink, Speed, Stop, Summary, Tally,
 };
 use changetape_tape::{Batch, TapeOptions, TapeReader, TapeWriter};
 use changetape_testkit::samples;
@@ -281,6 +282,20 @@ fn a_stop_ends_the_replay_where_it_is_also_in_a_long_pause() {
 }
 
 #[test]
+fn what_was_read_is_counted_once_also_where_a_lap_is_broken_off() {
+    let tape = Tape::of(&events(1_000), 100);
+    let stop = Stop::default();
+    let sink = Stopping { stop: stop.clone(), after: 5_000, seen: 0 };
+    let options =
+        ReplayOptions { speed: Speed::Max, laps: Laps::Endless, ..ReplayOptions::default() };
+    let replay = Replay::new(tape.reader(), options, Box::new(sink));
+    let summary = replay.run(&Progress::default(), &stop).unwrap();
+    assert_eq!((summary.delivered, summary.ended), (5_000, Ended::Stopped));
+    assert!(summary.read >= summary.delivered);
+    assert_eq!(summary.read, summary.selected);
+}
+
+#[test]
 fn a_paced_replay_takes_its_time_and_is_never_early() {
     let tape = Tape::of(&events(100), 10);
     let options = ReplayOptions { speed: Speed::Factor(2.0), ..ReplayOptions::default() };
@@ -290,4 +305,53 @@ fn a_paced_replay_takes_its_time_and_is_never_early() {
     assert!(summary.elapsed.as_micros() >= 49_500, "{:?}", summary.elapsed);
     assert_eq!(summary.delivered, 100);
     assert!(summary.fidelity.is_some());
+}
+
+/// Asks for another place with the first event that it gets, which leaves alone, and then plays on.
+struct Seeking {
+    control: Control,
+    to: Option<Seq>,
+    got: mpsc::Sender<u64>,
+}
+
+impl Sink for Seeking {
+    fn deliver(
+        &mut self,
+        due: &[Outgoing<'_>],
+        _tally: &mut Tally,
+        _stop: &Stop,
+    ) -> Result<Taken, Error> {
+        due.iter().for_each(|outgoing| self.got.send(outgoing.seq.get()).unwrap());
+        if let Some(to) = self.to.take() {
+            self.control.ask(Command::Seek(SeekTo::Position(Position::Seq(to))));
+            self.control.ask(Command::Resume);
+        }
+        Ok(Taken::Events(due.len()))
+    }
+}
+
+/// Laps that were read ahead when somebody goes elsewhere have not been played, and a part of a lap in
+/// which nothing is selected is not the end.
+#[test]
+fn every_lap_is_played_wherever_somebody_goes_in_one() {
+    let tape = Tape::of(&events(6), 2);
+    for (to, expected) in [
+        (0, vec![0, 0, 2, 4, 0, 2, 4, 0, 2, 4]),
+        (4, vec![0, 4, 0, 2, 4, 0, 2, 4]),
+        (5, vec![0, 0, 2, 4, 0, 2, 4]),
+    ] {
+        let (control, (got, seen)) = (Control::default(), mpsc::channel());
+        let sink = Seeking { control: control.clone(), to: Some(Seq::new(to)), got };
+        let even = NamespaceFilter { include: vec!["*.even".parse().unwrap()], exclude: vec![] };
+        let options = ReplayOptions {
+            selection: Selection { namespaces: even, ..Selection::default() },
+            laps: Laps::Times(3.try_into().unwrap()),
+            ..ReplayOptions::default()
+        };
+        control.ask(Command::Step(1));
+        let replay = Replay::new(tape.reader(), options, Box::new(sink)).with_control(control);
+        let summary = replay.run(&Progress::default(), &Stop::default()).unwrap();
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "to #{to}");
+        assert_eq!(summary.delivered, expected.len() as u64);
+    }
 }

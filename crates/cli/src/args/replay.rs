@@ -366,8 +366,15 @@ impl ReplayArgs {
     }
 
     /// Where it is logged when events were due and when they left.
-    pub(crate) fn lateness(&self) -> anyhow::Result<Option<LatenessFile>> {
-        self.time.lateness(self.consumer.overwrite())
+    pub(crate) fn lateness(&self, sink: &SinkAddress) -> anyhow::Result<Option<LatenessFile>> {
+        let file = self.time.lateness(self.consumer.overwrite())?;
+        if let (Some(file), SinkAddress::File(events)) = (&file, sink)
+            && file.path == *events
+        {
+            let sentence = "--lateness names the file that the events go to: give two files";
+            return Err(Usage::new(sentence).into());
+        }
+        Ok(file)
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {

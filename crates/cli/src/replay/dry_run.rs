@@ -34,7 +34,7 @@ pub(super) fn run(args: &ReplayArgs, output: &OutputArgs) -> anyhow::Result<Exit
         return Err(Usage::new(sentence).into());
     }
     // It is made sure that a replay could begin.
-    args.lateness()?;
+    args.lateness(&sink)?;
     if args.control.address().is_some() {
         let sentence = "--dry-run plays nothing that --control could be asked about: leave one of \
                         them out";

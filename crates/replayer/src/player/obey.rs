@@ -6,7 +6,7 @@ use changetape_core::{Position, Seq, WallTime};
 
 use super::{Next, Player};
 use crate::clock::{Clock, Instant};
-use crate::page::Item;
+use crate::page::{Item, Page};
 use crate::{Command, Error, NotDone, SeekTo, Speed};
 
 impl<C: Clock> Player<'_, C> {
@@ -89,11 +89,19 @@ impl<C: Clock> Player<'_, C> {
             Ok(found) => found,
             Err(error) => return Ok(Err(NotDone(error.to_string()))),
         };
+        // The clock that says where the next event is may be coarser than the one it is found by.
+        let found = match to {
+            SeekTo::Position(_) => found,
+            SeekTo::Forward(_) => found.max(next.seq),
+            SeekTo::Back(_) => found.min(next.seq),
+        };
         let last = Seq::new(self.plan.range.end.get().saturating_sub(1));
+        // Those behind it that were read ahead have not been played.
+        let lap = self.pages.front().map_or(1, Page::lap);
         self.pages.clear();
         self.next = 0;
         self.played.seeks += 1;
-        self.from.queue.seek(found.min(last).max(self.plan.range.start));
+        self.from.queue.seek(found.min(last).max(self.plan.range.start), lap);
         self.from.queue.wait_filled(self.stop);
         if let Next::At(next) = self.next()? {
             self.pacer.begin_anew(self.clock.now(), next.offset);
@@ -113,6 +121,9 @@ impl<C: Clock> Player<'_, C> {
     /// Lets others know how fast recorded time passes, and until when.
     pub(super) fn tell_schedule(&self, next: &Item) {
         self.progress.set_speed(self.pacer.speed(), self.pacer.is_paused());
+        if !self.pacer.is_paced() {
+            self.progress.late(Duration::ZERO);
+        }
         if self.plan.tells_end && self.pacer.is_paced() && !self.pacer.is_paused() {
             self.progress.scheduled(&self.pacer, next.offset, next.time);
         } else {

@@ -534,7 +534,7 @@ fn nobody_waits_for_a_reader_that_panicked() {
 fn nobody_waits_for_pages_from_elsewhere_where_nobody_reads() {
     let queue = Queue::default();
     drop(EndOnDrop(&queue));
-    queue.seek(Seq::new(7));
+    queue.seek(Seq::new(7), 1);
     queue.wait_filled(&Stop::default());
     let taken = queue.take(&mut VecDeque::new(), &Stop::default()).unwrap();
     assert!(matches!(taken, Pages::End), "{taken:?}");

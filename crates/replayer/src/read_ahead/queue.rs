@@ -48,7 +48,12 @@ pub(crate) enum Wanted {
     #[default]
     More,
     /// Those from another place on.
-    From(Seq),
+    From {
+        /// The first event.
+        seq: Seq,
+        /// Which lap.
+        lap: u64,
+    },
     /// None.
     Nothing,
 }
@@ -137,19 +142,19 @@ impl Queue {
 
     fn begin_wanted(&self, mut state: MutexGuard<'_, State>) -> Wanted {
         let wanted = state.wanted;
-        if let Wanted::From(_) = wanted {
+        if let Wanted::From { .. } = wanted {
             state.wanted = Wanted::More;
             self.changed.notify_all();
         }
         wanted
     }
 
-    /// Asks for pages from another place on, and forgets those that are ready.
-    pub(crate) fn seek(&self, to: Seq) {
+    /// Asks for pages from another place of a lap on, and forgets those that are ready.
+    pub(crate) fn seek(&self, seq: Seq, lap: u64) {
         let mut state = self.lock();
         state.pages.clear();
         (state.bytes, state.ended, state.failure) = (0, state.is_left, None);
-        state.wanted = Wanted::From(to);
+        state.wanted = Wanted::From { seq, lap };
         self.changed.notify_all();
     }
 

@@ -217,6 +217,26 @@ fn arrivals_lie_where_the_monotonic_clock_says_unless_it_began_anew() {
     assert_eq!(timeline.repaired(), 1);
 }
 
+/// What somebody reads off, and goes to, is when events happened: not when a recorder that was late got
+/// them.
+#[test]
+fn by_arrival_events_are_still_told_by_when_they_happened() {
+    let source = TimeSource::Arrival;
+    let mut timeline = timeline(TimelineOptions { source, ..TimelineOptions::default() });
+    let arrival = Arrival { wall_nanos: 1_772_366_400_000_000_000, monotonic_nanos: 5 };
+    let at = [
+        (None, None),
+        (wall(10_250), cluster(10)),
+        (wall(9_000), cluster(9)),
+        (None, cluster(12)),
+        (wall(0), cluster(13)),
+        (None, None),
+    ]
+    .map(|(wall, cluster)| timeline.place(Times { wall, cluster, arrival }).time.as_millis());
+    assert_eq!(at, [0, 10_250, 10_250, 12_000, 13_000, 13_000]);
+    assert_eq!((timeline.repaired(), timeline.untimed()), (0, 0), "that moves none");
+}
+
 #[test]
 fn another_lap_begins_when_the_time_is_over_in_which_the_last_event_lies() {
     let mut timeline = timeline(TimelineOptions::default());

@@ -17,6 +17,7 @@ struct Outcome {
     played: Played,
     /// When, in milliseconds, and which.
     deliveries: Vec<(u64, Vec<u64>)>,
+    progress: Progress,
 }
 
 /// Events a millisecond apart, from one on.
@@ -53,7 +54,7 @@ fn play_asked(
                 let left = events.saturating_sub(from.get());
                 milliseconds(from.get(), left).into_iter().all(|page| queue.push(page));
                 queue.end(Ok(()));
-                let Wanted::From(seq) = queue.wait_wanted() else { return };
+                let Wanted::From { seq, .. } = queue.wait_wanted() else { return };
                 from = seq;
             }
         });
@@ -63,7 +64,7 @@ fn play_asked(
     });
     let deliveries =
         script.deliveries.into_iter().map(|(nanos, seqs)| (nanos / MILLI, seqs)).collect();
-    Outcome { ended: ended.unwrap(), played, deliveries }
+    Outcome { ended: ended.unwrap(), played, deliveries, progress }
 }
 
 /// When each event left.
@@ -114,6 +115,17 @@ fn another_speed_counts_from_then_on() {
     let outcome = play_asked(9, &asks, |_, _| {});
     assert_eq!(outcome.deliveries.last().unwrap(), &(6, vec![4, 5, 6, 7, 8]));
     assert_eq!(lateness(&outcome), Duration::ZERO);
+}
+
+#[test]
+fn nothing_is_late_any_more_where_nobody_waits() {
+    let slow = |asks: &[(u64, Command)]| {
+        play_asked(9, asks, |_, script| (script.takes, script.nanos) = (1, 5 * MILLI))
+    };
+    assert!(slow(&[]).progress.lateness() > Duration::ZERO);
+    let outcome = slow(&[(3, Command::Speed(Speed::Max))]);
+    assert_eq!(outcome.progress.speed(), Speed::Max);
+    assert_eq!(outcome.progress.lateness(), Duration::ZERO);
 }
 
 #[test]
