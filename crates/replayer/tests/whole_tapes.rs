@@ -321,7 +321,9 @@ impl Sink for Seeking {
         _tally: &mut Tally,
         _stop: &Stop,
     ) -> Result<Taken, Error> {
-        due.iter().for_each(|outgoing| self.got.send(outgoing.seq.get()).unwrap());
+        for outgoing in due {
+            self.got.send(outgoing.seq.get()).unwrap();
+        }
         if let Some(to) = self.to.take() {
             self.control.ask(Command::Seek(SeekTo::Position(Position::Seq(to))));
             self.control.ask(Command::Resume);

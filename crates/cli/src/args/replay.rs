@@ -1,5 +1,6 @@
 //! The arguments of `changetape replay` and `changetape cat`.
 
+mod applying;
 mod consumer;
 mod control;
 mod time;
@@ -9,19 +10,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use changetape_core::Position;
-use changetape_replayer::sink::mongod::{self, Order, Transactions};
+use changetape_replayer::sink::mongod;
 use changetape_replayer::verify::{MEMORY, VerifyOptions};
 use changetape_replayer::{
     AtDamage, AtGap, Existing, Laps, Missing, NamespaceMap, ReplayOptions, Resume, Selection,
     SinkAddress, SinkOptions, Speed, leave_out_kept,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use consumer::{ConsumerArgs, FormArgs};
 
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
+pub(crate) use applying::OnErrorArg;
+use applying::{OrderArg, TransactionsArg};
 pub(crate) use control::ControlArgs;
 pub(crate) use time::LatenessFile;
 use time::TimeArgs;
@@ -170,56 +173,6 @@ pub(crate) struct CatArgs {
     which: SelectionArgs,
     #[command(flatten)]
     form: FormArgs,
-}
-
-/// See [`Order`].
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum OrderArg {
-    #[default]
-    Document,
-    Namespace,
-    Global,
-}
-
-impl From<OrderArg> for Order {
-    fn from(order: OrderArg) -> Self {
-        match order {
-            OrderArg::Document => Self::Document,
-            OrderArg::Namespace => Self::Namespace,
-            OrderArg::Global => Self::Global,
-        }
-    }
-}
-
-/// See [`Transactions`].
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum TransactionsArg {
-    #[default]
-    Atomic,
-    Grouped,
-    Off,
-}
-
-impl From<TransactionsArg> for Transactions {
-    fn from(transactions: TransactionsArg) -> Self {
-        match transactions {
-            TransactionsArg::Atomic => Self::Atomic,
-            TransactionsArg::Grouped => Self::Grouped,
-            TransactionsArg::Off => Self::Off,
-        }
-    }
-}
-
-/// See [`OnError`](mongod::OnError).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnErrorArg {
-    /// End there
-    #[default]
-    Stop,
-    /// Leave it out; it is counted, and listed at the end
-    Skip,
-    /// Ask on the terminal
-    Ask,
 }
 
 /// Which events of a tape take part.
