@@ -18,13 +18,12 @@ use changetape_replayer::{
 };
 use clap::Args;
 
-use consumer::{ConsumerArgs, FormArgs};
-
 use super::verify::LISTED;
 use super::{NamespaceArgs, TapeArg, parse, uri};
 use crate::exit::Usage;
 pub(crate) use applying::OnErrorArg;
 use applying::{OrderArg, TransactionsArg};
+use consumer::{ConsumerArgs, FormArgs};
 pub(crate) use control::ControlArgs;
 pub(crate) use time::LatenessFile;
 use time::TimeArgs;
