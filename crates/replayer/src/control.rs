@@ -17,6 +17,10 @@ use changetape_core::Position;
 
 use crate::Speed;
 
+/// The most that may wait until it is done, while a sink stands still: far more than people ask for,
+/// and some kilobytes. More is refused.
+const PENDING: usize = 1024;
+
 /// Something to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Command {
@@ -88,9 +92,16 @@ impl Control {
         let (answer, answered) = mpsc::channel();
         let mut asked = self.lock();
         // Of what is over the answer is that there is none.
-        if !self.0.is_over.load(Ordering::Acquire) {
-            asked.push_back(Asked { command, answer });
+        if self.0.is_over.load(Ordering::Acquire) {
+            return answered;
+        }
+        let new = Asked { command, answer };
+        if asked.len() < PENDING {
+            asked.push_back(new);
             self.0.is_asked.store(true, Ordering::Release);
+        } else {
+            let sentence = format!("{PENDING} commands are still to be carried out before that");
+            new.answer(Err(NotDone(sentence)));
         }
         answered
     }
@@ -153,5 +164,17 @@ mod tests {
         control.close();
         assert!(unheard.recv().is_err(), "the replay is over");
         assert!(control.ask(Command::Pause).recv().is_err() && !control.is_asked());
+    }
+
+    #[test]
+    fn whoever_goes_on_asking_a_replay_that_does_nothing_is_refused() {
+        let control = Control::default();
+        let waiting: Vec<_> = (0..PENDING).map(|_| control.ask(Command::Pause)).collect();
+        let refused = control.ask(Command::Resume).try_recv().unwrap().unwrap_err().to_string();
+        assert!(refused.contains("before that"), "{refused}");
+        control.take().unwrap().answer(Ok(()));
+        assert_eq!(waiting[0].recv(), Ok(Ok(())));
+        let next = control.ask(Command::Resume);
+        assert!(next.try_recv().is_err(), "it waits for its turn");
     }
 }
