@@ -119,6 +119,7 @@ fn what_makes_no_sense_together_is_refused() {
         (&["--rate", "5/s", "--speed", "2x"][..], "--speed"),
         (&["--rate", "5/s", "--timeline", "arrival"], "--timeline"),
         (&["--rate", "5/s", "--max-gap", "1s"], "--max-gap"),
+        (&["--max-lateness", "2s"], "--on-late stop"),
         (&["--loop", "2", "--resume"], "--resume"),
         (&["--rate", "0"], "is not a rate"),
         (&["--loop", "0"], "from 1, or inf"),

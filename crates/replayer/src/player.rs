@@ -21,7 +21,7 @@ use crate::control::Asked;
 use crate::delays::LagRecorder;
 use crate::fidelity::FidelityRecorder;
 use crate::page::{Item, LongTransaction, Outgoing, Page, ReadAgain, Transaction};
-use crate::read_ahead::{Queue, Taken as Pages};
+use crate::read_ahead::{FIRST_FILL, Queue, Taken as Pages};
 use crate::sink::{Sink, Taken};
 use crate::summary::Ended;
 use crate::{Control, Error, LatenessRows, Offset, OnLate, Pacer, Progress, Speed, Stop};
@@ -139,7 +139,7 @@ impl<'a, C: Clock> Player<'a, C> {
     }
 
     fn run(&mut self) -> Result<Ended, Error> {
-        self.from.queue.wait_filled(self.stop);
+        self.from.queue.wait_filled(FIRST_FILL, self.stop);
         let first = match self.next()? {
             Next::At(item) => item,
             Next::None(ended) => return self.end(ended),
@@ -185,15 +185,17 @@ impl<'a, C: Clock> Player<'a, C> {
     /// Waits until the next event is due, or is to leave all the same.
     fn wait(&mut self, item: &Item) -> Waited {
         let interrupts = Interrupts { stop: self.stop, control: self.control };
-        let due = match (self.pacer.is_paused(), self.steps) {
-            (false, _) => self.pacer.due(item.offset),
-            (true, 0) => Instant::NEVER,
-            (true, _) => Instant::default(),
+        let waited = match (self.pacer.is_paused(), self.steps) {
+            (false, _) => self.clock.wait_until(self.pacer.due(item.offset), interrupts),
+            (true, 0) => self.clock.wait_until(Instant::NEVER, interrupts),
+            // What is asked for meanwhile is done behind the steps.
+            (true, _) if self.stop.is_requested() => Waited::Stopped,
+            (true, _) => Waited::Due,
         };
-        let waited = self.clock.wait_until(due, interrupts);
         if waited == Waited::Due && self.pacer.is_paused() {
             self.steps = self.steps.saturating_sub(1);
             self.pacer.begin_anew(self.clock.now(), item.offset);
+            self.played.begin_stretch();
         }
         waited
     }

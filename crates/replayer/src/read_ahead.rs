@@ -18,7 +18,7 @@ use std::ops::Range;
 use changetape_core::{Position, Seq};
 use changetape_tape::{Block, TapeReader};
 
-pub(crate) use queue::{EndOnDrop, Queue, Taken, Wanted};
+pub(crate) use queue::{AFTER_SEEK, EndOnDrop, FIRST_FILL, Queue, Taken, Wanted};
 
 use crate::clock::Instant;
 use crate::namespace_map::Mapped;

@@ -259,7 +259,7 @@ impl ReplayArgs {
             selection,
             speed: self.time.speed(),
             timeline: self.time.timeline()?,
-            on_late: self.time.on_late(),
+            on_late: self.time.on_late()?,
             laps: self.laps()?,
             timer: self.time.timer.into(),
             missing: self.which.missing(),
@@ -319,14 +319,7 @@ impl ReplayArgs {
 
     /// Where it is logged when events were due and when they left.
     pub(crate) fn lateness(&self, sink: &SinkAddress) -> anyhow::Result<Option<LatenessFile>> {
-        let file = self.time.lateness(self.consumer.overwrite())?;
-        if let (Some(file), SinkAddress::File(events)) = (&file, sink)
-            && file.path == *events
-        {
-            let sentence = "--lateness names the file that the events go to: give two files";
-            return Err(Usage::new(sentence).into());
-        }
-        Ok(file)
+        self.time.lateness(sink, self.consumer.overwrite())
     }
 
     pub(crate) fn sink_options(&self) -> SinkOptions {

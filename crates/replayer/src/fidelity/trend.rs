@@ -2,8 +2,8 @@
 //!
 //! The trend is the slope of the line that fits best (least squares). It is computed as events
 //! come, from sums about the mean so far (Welford's method), so nothing is kept of an event, and
-//! large numbers cancel nothing out. A pause, a seek or another speed begins a new *stretch*, with due
-//! times of another beginning: the line may start anew there, but has one slope in all of them.
+//! large numbers cancel nothing out. A pause, a step, a seek or another speed begins a new *stretch*,
+//! with due times of another beginning: the line may start anew there, but has one slope in all of them.
 
 use crate::clock::Instant;
 

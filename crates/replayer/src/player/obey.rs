@@ -7,7 +7,11 @@ use changetape_core::{Position, Seq, WallTime};
 use super::{Next, Player};
 use crate::clock::{Clock, Instant};
 use crate::page::{Item, Page};
+use crate::read_ahead::AFTER_SEEK;
 use crate::{Command, Error, NotDone, SeekTo, Speed};
+
+/// How many events can be stepped at once: nothing else is carried out meanwhile but a stop.
+const STEPS_AT_MOST: u64 = 10_000;
 
 impl<C: Clock> Player<'_, C> {
     /// Carries out what was asked next, where `next` is the next event to leave.
@@ -17,7 +21,9 @@ impl<C: Clock> Player<'_, C> {
         if let Next::At(next) = self.next()? {
             self.begin_stretch(&next);
         }
-        if let Command::Step(_) = asked.command {
+        if let Command::Step(_) = asked.command
+            && done.is_ok()
+        {
             self.stepping.push(asked);
             self.answer_steps();
         } else {
@@ -33,6 +39,11 @@ impl<C: Clock> Player<'_, C> {
             Command::Resume => self.resume(now),
             Command::Toggle if self.pacer.is_paused() => self.resume(now),
             Command::Pause | Command::Toggle => self.pause(now),
+            Command::Step(events) if events > STEPS_AT_MOST => {
+                let sentence =
+                    format!("no more than {STEPS_AT_MOST} events can be stepped at once");
+                return Ok(Err(NotDone(sentence)));
+            }
             Command::Step(events) => {
                 self.steps = self.steps.saturating_add(events);
                 self.pause(now);
@@ -102,7 +113,7 @@ impl<C: Clock> Player<'_, C> {
         self.next = 0;
         self.played.seeks += 1;
         self.from.queue.seek(found.min(last).max(self.plan.range.start), lap);
-        self.from.queue.wait_filled(self.stop);
+        self.from.queue.wait_filled(AFTER_SEEK, self.stop);
         if let Next::At(next) = self.next()? {
             self.pacer.begin_anew(self.clock.now(), next.offset);
             self.progress.went_to(next.seq, next.time);
@@ -112,9 +123,7 @@ impl<C: Clock> Player<'_, C> {
 
     /// The schedule has changed.
     pub(super) fn begin_stretch(&mut self, next: &Item) {
-        if let Some(recorder) = &mut self.played.fidelity {
-            recorder.begin_stretch();
-        }
+        self.played.begin_stretch();
         self.tell_schedule(next);
     }
 

@@ -63,6 +63,13 @@ impl Played {
         self.paused += self.paused_since.take().map_or(Duration::ZERO, |since| now.since(since));
     }
 
+    /// From here on events are due by another beginning.
+    pub(super) fn begin_stretch(&mut self) {
+        if let Some(recorder) = &mut self.fidelity {
+            recorder.begin_stretch();
+        }
+    }
+
     pub(super) fn record(
         &mut self,
         done: &[Due],

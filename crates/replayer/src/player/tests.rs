@@ -525,7 +525,7 @@ fn nobody_waits_for_a_reader_that_panicked() {
         reading.join()
     });
     assert!(panicked.is_err());
-    queue.wait_filled(&Stop::default());
+    queue.wait_filled(FIRST_FILL, &Stop::default());
     let taken = queue.take(&mut VecDeque::new(), &Stop::default()).unwrap();
     assert!(matches!(taken, Pages::End), "{taken:?}");
 }
@@ -535,7 +535,7 @@ fn nobody_waits_for_pages_from_elsewhere_where_nobody_reads() {
     let queue = Queue::default();
     drop(EndOnDrop(&queue));
     queue.seek(Seq::new(7), 1);
-    queue.wait_filled(&Stop::default());
+    queue.wait_filled(FIRST_FILL, &Stop::default());
     let taken = queue.take(&mut VecDeque::new(), &Stop::default()).unwrap();
     assert!(matches!(taken, Pages::End), "{taken:?}");
 }

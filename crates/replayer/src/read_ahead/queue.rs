@@ -16,7 +16,10 @@ const LIMIT: usize = 16 * 1024 * 1024;
 
 /// How long the first event may wait for the queue to fill before the clock starts. A
 /// selection that covers few events would fill it never.
-const FIRST_FILL: Duration = Duration::from_millis(50);
+pub(crate) const FIRST_FILL: Duration = Duration::from_millis(50);
+
+/// The same after somebody went elsewhere, who is waiting for it.
+pub(crate) const AFTER_SEEK: Duration = Duration::from_millis(10);
 
 /// Pages that are ready, in order.
 #[derive(Debug)]
@@ -165,8 +168,8 @@ impl Queue {
     }
 
     /// Waits until the queue is full, no more pages come, or the first has waited for
-    /// [`FIRST_FILL`].
-    pub(crate) fn wait_filled(&self, stop: &Stop) {
+    /// so long.
+    pub(crate) fn wait_filled(&self, patience: Duration, stop: &Stop) {
         let mut first_seen: Option<Instant> = None;
         let mut state = self.lock();
         while !state.ended && !stop.is_requested() {
@@ -176,7 +179,7 @@ impl Queue {
                 break;
             }
             if !state.pages.is_empty()
-                && first_seen.get_or_insert_with(Instant::now).elapsed() >= FIRST_FILL
+                && first_seen.get_or_insert_with(Instant::now).elapsed() >= patience
             {
                 break;
             }

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use changetape_replayer::clock::Timer;
 use changetape_replayer::{
-    Laps, LatenessLog, OnLate, Overwrite, Rate, Speed, Spread, TimeSource, TimelineOptions,
+    Laps, LatenessLog, OnLate, Overwrite, Rate, SinkAddress, Speed, Spread, TimeSource,
+    TimelineOptions,
 };
 use clap::{Args, ValueEnum};
 
 use crate::args::parse;
 use crate::exit::Usage;
+
+/// How late an event may leave unless told, where that is the end.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
 
 /// When events leave, and how that is told.
 #[derive(Debug, Args)]
@@ -35,15 +39,14 @@ pub(super) struct TimeArgs {
     /// What to do where the sink is slower than the schedule
     #[arg(long, value_name = "WHAT", value_enum, default_value_t, env = "CHANGETAPE_ON_LATE")]
     on_late: OnLateArg,
-    /// With --on-late stop: how late an event may leave
+    /// With --on-late stop: how late an event may leave [default: 1s]
     #[arg(
         long,
         value_name = "TIME",
         value_parser = parse::duration,
-        default_value = "1s",
         env = "CHANGETAPE_MAX_LATENESS"
     )]
-    max_lateness: Duration,
+    max_lateness: Option<Duration>,
     /// How often to play it, one time after the other: a number, or inf
     #[arg(long = "loop", value_name = "N", default_value = "1", env = "CHANGETAPE_LOOP")]
     pub(super) laps: Laps,
@@ -152,20 +155,33 @@ impl TimeArgs {
     }
 
     /// What is done about events that leave late.
-    pub(super) fn on_late(&self) -> OnLate {
-        match self.on_late {
-            OnLateArg::CatchUp => OnLate::CatchUp,
-            OnLateArg::Shift => OnLate::Shift,
-            OnLateArg::Stop => OnLate::Stop(self.max_lateness),
-        }
+    pub(super) fn on_late(&self) -> anyhow::Result<OnLate> {
+        Ok(match (self.on_late, self.max_lateness) {
+            (OnLateArg::Stop, bound) => OnLate::Stop(bound.unwrap_or(MAX_LATENESS)),
+            (_, Some(_)) => {
+                let sentence = "--max-lateness ends nothing by itself: add --on-late stop, or leave \
+                                it out";
+                return Err(Usage::new(sentence).into());
+            }
+            (OnLateArg::CatchUp, None) => OnLate::CatchUp,
+            (OnLateArg::Shift, None) => OnLate::Shift,
+        })
     }
 
     /// Where it is written when events were due and when they left; nothing is created yet.
-    pub(super) fn lateness(&self, overwrite: Overwrite) -> anyhow::Result<Option<LatenessFile>> {
+    pub(super) fn lateness(
+        &self,
+        sink: &SinkAddress,
+        overwrite: Overwrite,
+    ) -> anyhow::Result<Option<LatenessFile>> {
         let Some(path) = self.lateness.clone() else { return Ok(None) };
         if self.speed() == Speed::Max {
             let sentence = "--lateness tells how late events leave, and at --speed max none is ever \
                             due: give a speed such as 1x, or leave it out";
+            return Err(Usage::new(sentence).into());
+        }
+        if matches!(sink, SinkAddress::File(events) if *events == path) {
+            let sentence = "--lateness names the file that the events go to: give two files";
             return Err(Usage::new(sentence).into());
         }
         LatenessLog::check(&path, overwrite)?;

@@ -103,6 +103,26 @@ fn each_step_lets_one_event_leave() {
 }
 
 #[test]
+fn a_step_says_nothing_of_the_pace() {
+    let slow = |_: &mut Plan, script: &mut Script| script.nanos = 5 * MILLI;
+    let outcome = play_asked(4, &[(0, Command::Step(4))], slow);
+    assert_eq!(times(&outcome), [(0, 0), (1, 5), (2, 10), (3, 15)]);
+    let told = outcome.played.fidelity.as_ref().unwrap().summary().unwrap();
+    assert_eq!((told.rate, told.drift_ppm), (None, None));
+}
+
+#[test]
+fn what_is_asked_while_steps_are_made_is_done_behind_them() {
+    let to = Command::Seek(SeekTo::Position(Position::Seq(Seq::new(7))));
+    let all = [Command::Step(2), to, Command::Step(1), Command::Resume];
+    let (delivered, answers) = asked_at_once(&all);
+    assert_eq!(delivered, [0, 1, 7, 8, 9]);
+    assert_eq!(answers, vec![Ok(()); 4]);
+    let (_, answers) = asked_at_once(&[Command::Step(u64::MAX)]);
+    assert!(answers[0].as_ref().unwrap_err().contains("10000"), "{answers:?}");
+}
+
+#[test]
 fn another_speed_counts_from_then_on() {
     let asks = [
         (2, Command::Speed(Speed::Factor(0.5))),
@@ -150,6 +170,33 @@ fn what_stands_still_stands_still_at_another_place() {
     let asks = [(1, Command::Pause), (10, to), (20, Command::Step(1)), (30, Command::Resume)];
     let outcome = play_asked(10, &asks, |_, _| {});
     assert_eq!(times(&outcome), [(0, 0), (7, 20), (8, 31), (9, 32)]);
+}
+
+/// Which of ten events leave where commands were asked for before the first has, and the answers.
+fn asked_at_once(commands: &[Command]) -> (Vec<u64>, Vec<Result<(), String>>) {
+    let queue = Queue::default();
+    let clock = SharedClock::default();
+    let mut script = Script::new(&clock);
+    let (progress, stop, control) = (Progress::default(), Stop::default(), Control::default());
+    let watched = Watched { progress: &progress, stop: &stop, control: &control };
+    let answers: Vec<Answer> = commands.iter().map(|&command| control.ask(command)).collect();
+    let plan = Plan { range: Seq::ZERO..Seq::new(10), ..plan(Speed::ORIGINAL) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut from = 0;
+            loop {
+                milliseconds(from, 10 - from).into_iter().all(|page| queue.push(page));
+                queue.end(Ok(()));
+                let Wanted::From { seq, .. } = queue.wait_wanted() else { return };
+                from = seq.get();
+            }
+        });
+        Player::new(from(&queue), &mut script, clock, plan, watched).play().0.unwrap();
+        queue.close();
+    });
+    let sentence = |answer: Answer| answer.recv().unwrap().map_err(|not_done| not_done.to_string());
+    let delivered = script.deliveries.into_iter().flat_map(|(_, seqs)| seqs).collect();
+    (delivered, answers.into_iter().map(sentence).collect())
 }
 
 /// What a player answers to commands.
