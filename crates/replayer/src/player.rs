@@ -78,8 +78,8 @@ pub(crate) struct Player<'a, C> {
     pacer: Pacer,
     /// How many more events leave while the schedule stands still, because that was asked for.
     steps: u64,
-    /// By whom: they are answered when the last of them has left.
-    stepping: Vec<Asked>,
+    /// By whom: that is answered when the last of them has left.
+    stepping: Option<Asked>,
     /// Pages with events still to leave.
     pages: VecDeque<Page>,
     /// Which event of the first page is the next to leave.
@@ -107,7 +107,7 @@ impl<'a, C: Clock> Player<'a, C> {
         // Until there is a first event.
         let pacer = Pacer::new(plan.speed, Instant::default(), Offset::default());
         let (pages, played) = (VecDeque::new(), Played::default());
-        let (steps, stepping, next) = (0, Vec::new(), 0);
+        let (steps, stepping, next) = (0, None, 0);
         Self {
             from,
             sink,

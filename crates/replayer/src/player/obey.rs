@@ -24,7 +24,7 @@ impl<C: Clock> Player<'_, C> {
         if let Command::Step(_) = asked.command
             && done.is_ok()
         {
-            self.stepping.push(asked);
+            self.stepping = Some(asked);
             self.answer_steps();
         } else {
             asked.answer(done);
@@ -45,7 +45,8 @@ impl<C: Clock> Player<'_, C> {
                 return Ok(Err(NotDone(sentence)));
             }
             Command::Step(events) => {
-                self.steps = self.steps.saturating_add(events);
+                // Those of an earlier command were made before this one was looked at.
+                self.steps = events;
                 self.pause(now);
             }
             Command::Speed(speed) => self.pacer.set_speed(speed, now, next.offset),
@@ -65,10 +66,10 @@ impl<C: Clock> Player<'_, C> {
         Ok(Ok(()))
     }
 
-    /// Tells those who asked for steps, once all of these were made.
+    /// Tells whoever asked for steps, once all of them were made.
     pub(super) fn answer_steps(&mut self) {
-        if self.steps == 0 {
-            self.stepping.drain(..).for_each(|asked| asked.answer(Ok(())));
+        if let Some(asked) = self.stepping.take_if(|_| self.steps == 0) {
+            asked.answer(Ok(()));
         }
     }
 
@@ -78,8 +79,6 @@ impl<C: Clock> Player<'_, C> {
     }
 
     fn resume(&mut self, now: Instant) {
-        self.steps = 0;
-        self.answer_steps();
         self.pacer.resume(now);
         self.played.stop_pausing(now);
     }
