@@ -7,6 +7,7 @@
 //! never over before the consumer does what the test is about.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::iter;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -115,14 +116,8 @@ fn lines(from: impl Read) -> usize {
 
 /// Takes documents apart by the lengths that they begin with.
 fn documents(mut bytes: &[u8]) -> Vec<RawDocumentBuf> {
-    let mut documents = Vec::new();
-    while !bytes.is_empty() {
-        let len = i32::from_le_bytes(bytes[..4].try_into().unwrap());
-        let (document, rest) = bytes.split_at(len.try_into().unwrap());
-        documents.push(RawDocumentBuf::from_bytes(document.to_vec()).unwrap());
-        bytes = rest;
-    }
-    documents
+    iter::from_fn(|| (!bytes.is_empty()).then(|| RawDocumentBuf::from_reader(&mut bytes).unwrap()))
+        .collect()
 }
 
 /// What a `watch()` would have shown of a tape, with the places.

@@ -4,6 +4,8 @@
 //! Method: events are encoded in each form, what came out is decoded by the `bson` crate and by
 //! `serde_json`, and compared with what the crate makes of the public event itself.
 
+use std::iter;
+
 use bson::raw::RawDocumentBuf;
 use bson::{Bson, DateTime, Document, rawdoc};
 use changetape_core::raw::DocumentWriter;
@@ -65,14 +67,8 @@ fn public(outgoing: &Outgoing<'_>) -> Document {
 
 /// Takes documents apart by the lengths that they begin with.
 fn documents(mut bytes: &[u8]) -> Vec<RawDocumentBuf> {
-    let mut documents = Vec::new();
-    while !bytes.is_empty() {
-        let len = i32::from_le_bytes(bytes[..4].try_into().unwrap());
-        let (document, rest) = bytes.split_at(len.try_into().unwrap());
-        documents.push(RawDocumentBuf::from_bytes(document.to_vec()).unwrap());
-        bytes = rest;
-    }
-    documents
+    iter::from_fn(|| (!bytes.is_empty()).then(|| RawDocumentBuf::from_reader(&mut bytes).unwrap()))
+        .collect()
 }
 
 #[test]
